@@ -1,0 +1,1 @@
+"""Engines that run the validation program over one file."""

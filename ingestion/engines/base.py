@@ -1,0 +1,106 @@
+"""What an engine is: it reads one file as text, runs the validation program, writes one checked parquet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Protocol
+
+from ingestion.contract import Contract
+from ingestion.feed import Feed, FeedEntity
+from ingestion.file_facts import FileFacts
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """Where the rows of one batch come from: the same for every row of one file.
+
+    `ingested_at` and `arrived_at` are aware UTC; they are stored naive, in UTC.
+    """
+
+    feed: str
+    business_timezone: str
+    batch_id: str
+    load_sequence: int
+    source_file: str
+    file_sha256: str
+    ingested_at: datetime
+    contract_version: str
+    delivery_mode: str
+    arrived_at: datetime
+    run_id: str
+
+
+@dataclass(frozen=True)
+class ValidationRequest:
+    """One file, one entity of its feed. `checked_path` is where the checked parquet will be."""
+
+    facts: FileFacts
+    feed: Feed
+    feed_entity: FeedEntity
+    contract: Contract
+    lineage: Lineage
+    checked_path: Path
+
+
+@dataclass(frozen=True)
+class DriftEvent:
+    """A difference between the file's columns and the contract's: `column_added`, `column_missing`."""
+
+    kind: str
+    column_name: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class EntityOutcome:
+    """What one file gave for one entity: rows_read = accepted + quarantined + duplicate + excluded.
+
+    Attributes:
+        rows_conflicting: accepted rows that contradict an earlier row of the file with the same key and the
+            same `latest_by` (the later row wins).
+        control_totals: raw column → exact sum over the accepted rows, of every decimal column.
+        null_counts: raw column → accepted rows without a value.
+        min_event_at, max_event_at: naive UTC, over the accepted rows.
+        notes: what was normalised on the way in ("sentinel_date", "ambiguous_local_time", "unmapped_word",
+            "card_number_masked", ...) → rows.
+    """
+
+    rows_read: int
+    rows_accepted: int
+    rows_quarantined: int
+    rows_duplicate: int
+    rows_excluded: int
+    rows_conflicting: int
+    control_totals: Mapping[str, Decimal]
+    null_counts: Mapping[str, int]
+    min_event_at: datetime | None
+    max_event_at: datetime | None
+    drift: tuple[DriftEvent, ...]
+    checked_path: Path
+    notes: Mapping[str, int] = field(default_factory=dict)
+
+
+class Engine(Protocol):
+    """Runs the validation program."""
+
+    name: str
+
+    def validate(self, request: ValidationRequest) -> EntityOutcome:
+        """Write the checked parquet (and the list of repeated rows beside it) and count.
+
+        Raises:
+            DataRejectedError: when the file as a whole cannot be used (missing column, frozen drift, ...).
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Statement:
+    """SQL in DuckDB's dialect and its named parameters: `connection.execute(sql, parameters)`."""
+
+    sql: str
+    parameters: Mapping[str, object]
