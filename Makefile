@@ -1,0 +1,72 @@
+# `make demo` and `make test` are all a newcomer needs; each sets up what it uses. Needs Python 3.11 and make.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PACKAGES := cli settings sample_data ingestion orchestration serving bench
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint types sql-lint unit format lock docs bench slim-ci clean
+
+help:  ## say what there is
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+setup: $(READY) profiles.yml  ## install into .venv and make profiles.yml; nothing global
+	@mkdir -p "$${TILLHOUSE_HOME:-var}"
+
+$(READY): requirements.lock pyproject.toml
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo "error: Python 3.11 or newer is needed; name one with: make PYTHON=/path/to/python3.11"; exit 3; }
+	@echo "setting up $(VENV) (a minute or two, once)"
+	@"$(PYTHON)" -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+profiles.yml: profiles.example.yml
+	@test -e $@ || cp profiles.example.yml $@
+	@touch $@
+
+demo: setup  ## generate a sample company, load it, build, test and publish its marts
+	@$(BIN)/tillhouse demo
+
+test: lint types sql-lint unit  ## everything CI runs
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup
+	$(BIN)/mypy
+
+# The dbt templater opens a warehouse while it compiles: give it an empty one of its own.
+sql-lint: setup
+	@scratch=$$(mktemp -d) && TILLHOUSE_HOME=$$scratch $(BIN)/sqlfluff lint --processes 2 --disable-progress-bar \
+		models snapshots tests/dbt; status=$$?; rm -rf "$$scratch"; exit $$status
+
+unit: setup
+	@rm -f .coverage .coverage.*
+	$(BIN)/coverage run -m pytest
+	@$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+format: setup  ## format Python and SQL
+	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+	$(BIN)/sqlfluff fix --disable-progress-bar models snapshots tests/dbt
+
+docs: setup  ## write dbt's documentation of the models into TILLHOUSE_HOME/dbt/target
+	$(BIN)/dbt docs generate
+
+bench: setup  ## measure; ORDERS=1000000 by default, see bench/README.md
+	$(BIN)/python -m bench --orders $${ORDERS:-1000000}
+
+slim-ci: setup  ## build and test only what changed against STATE=<folder with a manifest.json>
+	@test -n "$(STATE)" || { echo "error: say which state to compare with: make slim-ci STATE=<folder>"; exit 2; }
+	TILLHOUSE_SCHEMA_PREFIX=ci_ $(BIN)/dbt build --select state:modified+ --defer --favor-state --state "$(STATE)"
+
+lock:  ## raise versions on purpose: resolve pyproject.toml anew (needs uv)
+	uv pip compile pyproject.toml --extra dev --universal --generate-hashes --no-emit-index-url -o requirements.lock
+
+clean:  ## remove what set-up and runs made, except TILLHOUSE_HOME
+	rm -rf $(VENV) profiles.yml .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* logs target *.egg-info

@@ -1,0 +1,134 @@
+"""`tillhouse doctor`: is this machine ready, in plain words."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+
+from settings.errors import ConfigurationError, ExitCode, TillhouseError
+from settings.home import HOME_VARIABLE, PROJECT_ROOT, Home
+from settings.writer_lock import writer_lock
+
+LEAST_FREE_GIB = 2.0
+OLDEST_PYTHON = (3, 11)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at: whether it is fine, what was found, and what to do where it is not."""
+
+    name: str
+    ok: bool
+    found: str
+    remedy: str = ""
+    optional: bool = False
+
+
+def examine(home: Home) -> list[Finding]:
+    """Look at Python, packages, project files, the home folder, feeds and the warehouse."""
+    checks: list[Callable[[], Finding]] = [
+        _python,
+        lambda: _package("duckdb", "the embedded warehouse"),
+        lambda: _package("dbt-duckdb", "models and tests"),
+        lambda: _package("dagster", "the daily run"),
+        _profile,
+        lambda: _home(home),
+        lambda: _disk(home),
+        lambda: _feeds(home),
+        lambda: _warehouse(home),
+        lambda: _token_key(),
+    ]
+    return [check() for check in checks]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+
+    @app.command()
+    def doctor() -> int:
+        """Say whether this machine is ready, and what to do where it is not.
+
+        Example: tillhouse doctor
+        """
+        findings = examine(Home.from_environment())
+        for finding in findings:
+            mark = "ok  " if finding.ok else ("note" if finding.optional else "BAD ")
+            print(f"{mark}  {finding.name}: {finding.found}")
+            if not finding.ok and finding.remedy:
+                print(f"      what to do: {finding.remedy}")
+        ready = all(finding.ok or finding.optional for finding in findings)
+        print("ready" if ready else "not ready")
+        return int(ExitCode.OK if ready else ExitCode.CONFIGURATION)
+
+
+def _python() -> Finding:
+    version = ".".join(str(part) for part in sys.version_info[:3])
+    return Finding("Python", sys.version_info[:2] >= OLDEST_PYTHON, version, "install Python 3.11 or newer")
+
+
+def _package(name: str, purpose: str) -> Finding:
+    try:
+        return Finding(name, True, f"{importlib.metadata.version(name)} ({purpose})")
+    except importlib.metadata.PackageNotFoundError:
+        return Finding(name, False, f"missing ({purpose})", "run `make setup`")
+
+
+def _profile() -> Finding:
+    folder = Path(os.environ.get("DBT_PROFILES_DIR") or PROJECT_ROOT)
+    path = folder / "profiles.yml"
+    return Finding("profile", path.is_file(), str(path), "run `make setup`, or copy profiles.example.yml to it")
+
+
+def _home(home: Home) -> Finding:
+    try:
+        home.ensure()
+        with writer_lock(home):
+            return Finding("home folder", True, str(home.root))
+    except ConfigurationError as error:
+        return Finding("home folder", False, error.problem, f"set {HOME_VARIABLE} to a folder you may write to")
+    except TillhouseError as error:
+        return Finding("home folder", True, f"{home.root} ({error.problem})", optional=True)
+
+
+def _disk(home: Home) -> Finding:
+    folder = home.root if home.root.exists() else home.root.parent
+    free = shutil.disk_usage(folder).free / 2**30
+    return Finding("free disk", free >= LEAST_FREE_GIB, f"{free:.1f} GiB", "free some room: a run keeps bronze beside the warehouse")
+
+
+def _feeds(home: Home) -> Finding:
+    from ingestion.feed import load_feeds  # noqa: PLC0415  (pulls in the contracts; only this check needs them)
+
+    if not any(home.feeds.glob("*.y*ml")):
+        return Finding(
+            "feeds", False, f"no feed file in {home.feeds}",
+            "`tillhouse generate` puts a sample there; docs/guides/feed-files.md shows how to write your own", optional=True,
+        )  # fmt: skip
+    try:
+        return Finding("feeds", True, f"{len(load_feeds(home.feeds, home))} feeds in {home.feeds}")
+    except TillhouseError as error:
+        return Finding("feeds", False, error.problem, error.remedy)
+
+
+def _warehouse(home: Home) -> Finding:
+    if not home.warehouse.exists():
+        return Finding("warehouse", True, "none yet; the first run makes it")
+    size = home.warehouse.stat().st_size / 2**20
+    published = "published" if home.published.exists() else "nothing published yet"
+    return Finding("warehouse", True, f"{size:,.0f} MiB, {published}")
+
+
+def _token_key() -> Finding:
+    key = os.environ.get("TILLHOUSE_TOKEN_KEY", "")
+    return Finding(
+        "token key", bool(key), "set" if key else "not set: e-mail tokens use the development key",
+        "set TILLHOUSE_TOKEN_KEY to a secret of 32 random bytes before real data comes in", optional=True,
+    )  # fmt: skip

@@ -1,0 +1,52 @@
+"""Tables and figures as the terminal shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+NUMERIC = (int, float)
+
+
+def console() -> Console:
+    """The terminal; plain text of a fixed width where the output is a file or a pipe."""
+    found = Console(highlight=False)
+    return found if found.is_terminal else Console(highlight=False, width=160, no_color=True)
+
+
+def cell(value: Any) -> str:
+    """One value as text: thousands separated, timestamps to the second, nothing for null."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, datetime):
+        return value.strftime("%Y-%m-%d %H:%M:%S")
+    return str(value)
+
+
+def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str) -> None:
+    """Print rows under column names; `empty` is said where there are none."""
+    listed = [tuple(row) for row in rows]
+    out = console()
+    if not listed:
+        out.print(empty)
+        return
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+    for position, column in enumerate(columns):
+        is_numeric = all(isinstance(row[position], NUMERIC) or row[position] is None for row in listed)
+        table.add_column(column.replace("_", " "), justify="right" if is_numeric else "left", overflow="fold")
+    for row in listed:
+        table.add_row(*(_escaped(cell(value)) for value in row))
+    out.print(table)
+
+
+def _escaped(text: str) -> str:
+    # Square brackets in data are no markup.
+    return text.replace("[", r"\[")

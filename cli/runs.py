@@ -1,0 +1,145 @@
+"""`tillhouse demo`, `run` and `generate`."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from datetime import date, datetime
+from pathlib import Path
+
+import typer
+
+from cli.rendering import console, show_table
+from settings.errors import ExitCode, UsageError
+from settings.home import PROJECT_ROOT, Home
+
+SAMPLE_FEEDS = PROJECT_ROOT / "examples" / "feeds" / "sample.yml"
+HEADLINES = """
+    select
+        source_system,
+        count(distinct revenue_date) as days,
+        sum(orders)::bigint as orders,
+        sum(net_revenue) as net_revenue,
+        min(revenue_date) as first_day,
+        max(revenue_date) as last_day
+    from marts.fct_revenue_daily
+    group by source_system
+    order by source_system
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(demo)
+    app.command()(run)
+    app.command()(generate)
+
+
+def demo(
+    orders: int = typer.Option(24_000, min=100, help="Orders of the sample, both systems together."),
+    seed: int = typer.Option(7, help="The same seed gives the same files."),
+) -> int:
+    """Generate a sample company, load it, build and test the marts, publish them.
+
+    Example: tillhouse demo
+    """
+    started = time.monotonic()
+    home = Home.from_environment().ensure()
+    _deliver(home, orders=orders, seed=seed, first=0, last=None)
+    code = _run(home, feeds=SAMPLE_FEEDS, as_of=None, target="duckdb", full_refresh=False)
+    out = console()
+    out.print(f"\nDone in {time.monotonic() - started:.0f} s. What to look at next:")
+    out.print("  tillhouse status                      last runs, freshness, ledger per feed")
+    out.print("  tillhouse quarantine list             the rows that did not come in, and why")
+    out.print(f"  {home.published}   the published marts, for any DuckDB client (read only)")
+    out.print("  docs/marts.md                         every mart, its grain and its columns")
+    return code
+
+
+def run(
+    feeds: Path | None = typer.Option(
+        None, "--feeds", envvar="TILLHOUSE_FEEDS", help="A feed file or a folder of them. [default: TILLHOUSE_HOME/feeds]"
+    ),
+    as_of: str = typer.Option("", "--as-of", help="As-of date YYYY-MM-DD. [default: latest order date per system]"),
+    target: str = typer.Option("duckdb", "--target", help="duckdb; postgres and redshift build with dbt alone for now."),
+    full_refresh: bool = typer.Option(False, "--full-refresh", help="Rebuild all models even where nothing is new."),
+) -> int:
+    """Load what is new, build and test the marts, publish them when everything passed.
+
+    Examples: tillhouse run · tillhouse run --feeds examples/feeds/pizzaplace.yml --as-of 2015-12-31
+    """
+    return _run(Home.from_environment(), feeds=feeds, as_of=_date(as_of), target=target, full_refresh=full_refresh)
+
+
+def generate(
+    orders: int = typer.Option(24_000, min=100, max=10_000_000, help="Orders over the whole time, both systems."),
+    seed: int = typer.Option(7, help="The same seed gives the same files."),
+    first: int = typer.Option(0, "--first-delivery", min=0, help="0 is the history, 1 and up one day each."),
+    last: int | None = typer.Option(None, "--last-delivery", min=0, help="[default: the last]"),
+) -> int:
+    """Write the sample company's files into the landing folder.
+
+    Examples: tillhouse generate --orders 100000 · tillhouse generate --last-delivery 13 (and the day after:
+    tillhouse generate --first-delivery 14)
+    """
+    _deliver(Home.from_environment().ensure(), orders=orders, seed=seed, first=first, last=last)
+    return int(ExitCode.OK)
+
+
+def _deliver(home: Home, *, orders: int, seed: int, first: int, last: int | None) -> None:
+    from sample_data.generator import generate as write_sample  # noqa: PLC0415  (numpy, arrow: not for `--help`)
+    from sample_data.plan import SamplePlan  # noqa: PLC0415
+
+    started = time.monotonic()
+    plan = SamplePlan(orders=orders, seed=seed)
+    if last is not None and last < first:
+        raise UsageError(f"--last-delivery {last} comes before --first-delivery {first}", remedy="swap them")
+    report = write_sample(
+        plan, home.landing, first_delivery=first, last_delivery=last, truth=home.root / "sample_truth.json"
+    )
+    shutil.copyfile(SAMPLE_FEEDS, home.feeds / SAMPLE_FEEDS.name)
+    console().print(
+        f"generated {report.order_lines:,} order lines in {report.files:,} files below {home.landing} "
+        f"({time.monotonic() - started:.1f} s)"
+    )
+
+
+def _run(home: Home, *, feeds: Path | None, as_of: date | None, target: str, full_refresh: bool) -> int:
+    from orchestration.run import run_daily  # noqa: PLC0415  (Dagster takes seconds to import; `--help` must not)
+
+    started = time.monotonic()
+    outcome = run_daily(home, feeds=feeds, as_of=as_of, target=target, full_refresh=full_refresh)
+    row = outcome.row
+    out = console()
+    out.print(
+        f"loaded {row.files_loaded:,} of {row.files_seen:,} files ({row.files_duplicate:,} known before, "
+        f"{row.files_rejected:,} rejected): {row.rows_accepted:,} rows accepted, {row.rows_quarantined:,} quarantined"
+    )
+    if row.status == "nothing_new":
+        out.print(f"nothing new: the published marts are current ({time.monotonic() - started:.1f} s)")
+    else:
+        _headlines(home)
+        out.print(f"published {home.published} ({time.monotonic() - started:.1f} s)")
+    if row.files_rejected:
+        out.print("some files were rejected: `tillhouse status` names them, `tillhouse accept <batch>` takes one anyway")
+    return int(ExitCode.DATA_REJECTED if row.files_rejected else ExitCode.OK)
+
+
+def _headlines(home: Home) -> None:
+    from orchestration.publish import open_published  # noqa: PLC0415
+
+    with open_published(home) as connection:
+        found = connection.execute(HEADLINES)
+        columns = [column[0] for column in found.description or []]
+        show_table("Published", columns, found.fetchall(), empty="the published marts hold no order yet")
+
+
+def _date(text: str) -> date | None:
+    if not text:
+        return None
+    try:
+        return datetime.strptime(text, "%Y-%m-%d").date()  # noqa: DTZ007  (a calendar date has no zone)
+    except ValueError as error:
+        raise UsageError(f"--as-of {text!r} is no date", remedy="write it as YYYY-MM-DD") from error
+
+

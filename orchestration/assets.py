@@ -1,0 +1,209 @@
+"""The warehouse as Dagster assets: raw tables, dbt nodes, and what is published.
+
+Assets are unpartitioned: the ledger in the warehouse says what is new, not a partition. dbt runs in this
+process and reports one output and one aggregated check per model; an event per test was measured to cost as
+much again as the build.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from dagster_dbt import build_dbt_asset_specs
+from pydantic import PrivateAttr
+
+from ingestion.contract import load_contracts
+from orchestration.dbt_runner import BuildReport, NodeResult
+from orchestration.pipeline import Pipeline, RunRequest
+from orchestration.translator import DBT_TESTS_CHECK, UNIQUE_ID_METADATA, TillhouseTranslator
+from settings.home import Home
+from settings.writer_lock import writer_lock
+
+WAREHOUSE_POOL = "warehouse"  # one writer at a time: the embedded database has room for no second
+OPS_TABLES = ("load_ledger", "load_entity_counts", "quarantine", "drift_events", "runs", "dbt_results")
+CONSERVATION_CHECK = "rows_read_equal_rows_accounted_for"
+PUBLISHED_KEY = dg.AssetKey(["published", "warehouse"])
+
+Event = dg.MaterializeResult | dg.AssetCheckResult
+
+
+class WarehouseRun(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """One run over one home folder. Holds the writer's lock from the first step to the last."""
+
+    home: str = ""
+    feeds: str = ""
+    target: str = "duckdb"
+    as_of: str = ""
+    full_refresh: bool = False
+    engine: str = "duckdb"
+    _pipeline: Pipeline = PrivateAttr()
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[WarehouseRun]:
+        with writer_lock(self.home_folder):
+            self._pipeline = Pipeline(self.request(context.run_id or "unknown"))
+            yield self
+
+    @property
+    def home_folder(self) -> Home:
+        return Home(Path(self.home)) if self.home else Home.from_environment()
+
+    @property
+    def pipeline(self) -> Pipeline:
+        return self._pipeline
+
+    def request(self, run_id: str) -> RunRequest:
+        """What the run is asked to do, typed."""
+        return RunRequest(
+            home=self.home_folder,
+            run_id=run_id,
+            feeds=Path(self.feeds) if self.feeds else None,
+            target=self.target,
+            as_of=date.fromisoformat(self.as_of) if self.as_of else None,
+            full_refresh=self.full_refresh,
+            engine=self.engine,
+        )
+
+
+def ingestion_assets() -> dg.AssetsDefinition:
+    """Raw and ops tables: loaded together, since one file's rows and its ledger row commit together."""
+    raw_keys = {entity: dg.AssetKey(contract.raw_table.split(".")) for entity, contract in load_contracts().items()}
+    ops_keys = [dg.AssetKey(["ops", name]) for name in OPS_TABLES]
+
+    @dg.multi_asset(
+        name="ingest",
+        specs=[dg.AssetSpec(key, group_name=key.path[0]) for key in [*raw_keys.values(), *ops_keys]],
+        check_specs=[
+            dg.AssetCheckSpec(CONSERVATION_CHECK, asset=dg.AssetKey(["ops", "load_entity_counts"]), blocking=True)
+        ],
+        pool=WAREHOUSE_POOL,
+    )
+    def ingest(context: dg.AssetExecutionContext, warehouse: WarehouseRun) -> Iterator[Event]:
+        report = warehouse.pipeline.ingest()
+        context.log.info(report.summary())
+        for key in raw_keys.values():
+            yield dg.MaterializeResult(asset_key=key)
+        for key in ops_keys:
+            yield dg.MaterializeResult(asset_key=key)
+        yield dg.AssetCheckResult(
+            asset_key=dg.AssetKey(["ops", "load_entity_counts"]),
+            check_name=CONSERVATION_CHECK,
+            passed=report.is_conserved,
+            metadata={
+                "rows_read": report.rows_read,
+                "rows_accepted": report.rows_accepted,
+                "rows_quarantined": report.rows_quarantined,
+                "rows_duplicate": report.rows_duplicate,
+                "rows_excluded": report.rows_excluded,
+            },
+        )
+
+    return ingest
+
+
+def dbt_assets(manifest: Mapping[str, Any]) -> dg.AssetsDefinition:
+    """One asset a model, seed and snapshot, each with one check that sums up its tests."""
+    specs = [
+        spec.replace_attributes(skippable=True)
+        for spec in build_dbt_asset_specs(manifest=manifest, dagster_dbt_translator=TillhouseTranslator())
+    ]
+    unique_ids = {spec.metadata[UNIQUE_ID_METADATA]: spec.key for spec in specs}
+    tested = sorted(tested_nodes(manifest) & set(unique_ids))
+
+    @dg.multi_asset(
+        name="dbt_build",
+        specs=specs,
+        check_specs=[dg.AssetCheckSpec(DBT_TESTS_CHECK, asset=unique_ids[unique_id]) for unique_id in tested],
+        pool=WAREHOUSE_POOL,
+    )
+    def dbt_build(context: dg.AssetExecutionContext, warehouse: WarehouseRun) -> Iterator[Event]:
+        pipeline = warehouse.pipeline
+        if pipeline.is_current():
+            context.log.info("nothing new: readers already see these deliveries through these models")
+            pipeline.finish_unchanged()
+            return
+        report = pipeline.build()
+        yield from build_events(report, unique_ids, tested)
+        try:
+            report.require_success()
+        except Exception as error:
+            pipeline.fail(error)
+            raise
+
+    return dbt_build
+
+
+def tested_nodes(manifest: Mapping[str, Any]) -> set[str]:
+    """The ids of nodes that at least one data or unit test looks at."""
+    tests = [node for node in manifest["nodes"].values() if node["resource_type"] == "test"]
+    tests += list(manifest.get("unit_tests", {}).values())
+    return {unique_id for test in tests for unique_id in models_under_test(test)}
+
+
+def models_under_test(test: Mapping[str, Any]) -> tuple[str, ...]:
+    """The node that a test is attached to, else all that it reads."""
+    attached = test.get("attached_node")
+    return (attached,) if attached else tuple(test["depends_on"]["nodes"])
+
+
+def build_events(
+    report: BuildReport, unique_ids: Mapping[str, dg.AssetKey], tested: Sequence[str]
+) -> Iterator[Event]:
+    """Dagster's events for a build: an output for each node that was made, then a check for each that was tested."""
+    made = {result.unique_id for result in report.results if result.status == "success"}
+    seconds = {result.unique_id: result.seconds for result in report.results}
+    for unique_id, key in unique_ids.items():
+        if unique_id in made:
+            yield dg.MaterializeResult(asset_key=key, metadata={"seconds": seconds[unique_id]})
+    by_model: dict[str, list[NodeResult]] = {}
+    for result in report.results:
+        for unique_id in result.tested_models:
+            by_model.setdefault(unique_id, []).append(result)
+    for unique_id in tested:
+        results = by_model.get(unique_id, [])
+        if unique_id in made:
+            yield _aggregated_check(unique_ids[unique_id], results)
+
+
+def _aggregated_check(key: dg.AssetKey, results: Sequence[NodeResult]) -> dg.AssetCheckResult:
+    failed = [result for result in results if result.failed]
+    warned = [result for result in results if result.warned]
+    return dg.AssetCheckResult(
+        asset_key=key,
+        check_name=DBT_TESTS_CHECK,
+        passed=not failed and not warned,
+        severity=dg.AssetCheckSeverity.ERROR if failed else dg.AssetCheckSeverity.WARN,
+        metadata={
+            "tests": len(results),
+            "failed": ", ".join(result.name for result in failed) or "none",
+            "warned": ", ".join(result.name for result in warned) or "none",
+        },
+    )
+
+
+def published_asset(manifest: Mapping[str, Any]) -> dg.AssetsDefinition:
+    """What readers see. It follows all marts and quality models, and nothing else makes it."""
+    translator = TillhouseTranslator()
+    public = [
+        translator.get_asset_key(node)
+        for node in manifest["nodes"].values()
+        if node["resource_type"] == "model" and node["fqn"][1] in {"marts", "quality"}
+    ]
+
+    @dg.asset(key=PUBLISHED_KEY, deps=sorted(public), group_name="published", pool=WAREHOUSE_POOL)
+    def published_warehouse(warehouse: WarehouseRun) -> dg.MaterializeResult[Any]:
+        publication = warehouse.pipeline.publish_tested()
+        return dg.MaterializeResult(
+            metadata={
+                "tables": publication.tables,
+                "rows": publication.rows,
+                "published_at": publication.published_at.isoformat(),
+            }
+        )
+
+    return published_warehouse

@@ -1,0 +1,259 @@
+"""dbt in this process: one parse, then builds that reuse its manifest.
+
+Starting dbt as a program costs about two seconds an invocation in imports alone, and streaming its events
+through Dagster's own client costs as much again as the build; calling it in process costs neither.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from settings.errors import BuildFailedError, ConfigurationError
+from settings.home import HOME_VARIABLE, PROJECT_ROOT, Home
+
+FAILED_STATUSES = frozenset({"error", "fail", "runtime error"})
+NOT_RUN_STATUSES = frozenset({"skipped", "no-op"})
+
+
+@dataclass(frozen=True)
+class BuildSettings:
+    """What one build is asked to do.
+
+    `select` and `exclude` are dbt selectors; empty means everything.
+    """
+
+    home: Home
+    target: str = "duckdb"
+    as_of: date | None = None
+    full_refresh: bool = False
+    select: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    resource_types: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class NodeResult:
+    """What became of one model, seed, snapshot or test."""
+
+    unique_id: str
+    name: str
+    resource_type: str
+    status: str
+    severity: str
+    failures: int | None
+    seconds: float
+    message: str
+    tested_models: tuple[str, ...] = ()
+
+    @property
+    def failed(self) -> bool:
+        return self.status in FAILED_STATUSES
+
+    @property
+    def warned(self) -> bool:
+        return self.status == "warn"
+
+
+@dataclass(frozen=True)
+class BuildReport:
+    """All results of one build, in the order in which they finished."""
+
+    results: tuple[NodeResult, ...] = ()
+    seconds: float = 0.0
+
+    @property
+    def failures(self) -> tuple[NodeResult, ...]:
+        return tuple(result for result in self.results if result.failed)
+
+    @property
+    def warnings(self) -> tuple[NodeResult, ...]:
+        return tuple(result for result in self.results if result.warned)
+
+    @property
+    def skipped(self) -> tuple[NodeResult, ...]:
+        return tuple(result for result in self.results if result.status in NOT_RUN_STATUSES)
+
+    def require_success(self) -> None:
+        """Raise where a model or an error-level test failed.
+
+        Raises:
+            BuildFailedError: names the first failures and says that nothing was published.
+        """
+        if not self.failures:
+            return
+        shown = "\n".join(f"    {result.name}: {result.message.strip()}" for result in self.failures[:5])
+        more = f"\n    and {len(self.failures) - 5} more" if len(self.failures) > 5 else ""
+        raise BuildFailedError(
+            f"{len(self.failures)} of {len(self.results)} models and tests failed:\n{shown}{more}",
+            remedy="the marts published before stay in place; mend the cause, then `tillhouse run` again "
+            "(`tillhouse status` shows the last results)",
+            rule="build_failed",
+        )
+
+
+def dbt_arguments(command: str, settings: BuildSettings, *, profiles_dir: Path) -> list[str]:
+    """The words of one dbt invocation. Pure: the same settings give the same words."""
+    words = [
+        command,
+        "--project-dir", str(PROJECT_ROOT),
+        "--profiles-dir", str(profiles_dir),
+        "--target-path", str(settings.home.dbt_target),
+        "--log-path", str(settings.home.logs),
+        "--log-level", "none",
+        "--target", settings.target,
+    ]  # fmt: skip
+    if settings.as_of is not None:
+        words += ["--vars", json.dumps({"as_of_date": settings.as_of.isoformat()})]
+    if command in {"build", "run", "seed", "snapshot", "test"}:
+        if settings.select:
+            words += ["--select", *settings.select]
+        if settings.exclude:
+            words += ["--exclude", *settings.exclude]
+    if command == "build":
+        for resource_type in settings.resource_types:
+            words += ["--resource-type", resource_type]
+        if settings.full_refresh:
+            words.append("--full-refresh")
+    return words
+
+
+def profiles_directory() -> Path:
+    """The folder whose profiles.yml dbt reads: `DBT_PROFILES_DIR`, else the project.
+
+    Raises:
+        ConfigurationError: when there is none.
+    """
+    folder = Path(os.environ.get("DBT_PROFILES_DIR") or PROJECT_ROOT)
+    if not (folder / "profiles.yml").is_file():
+        raise ConfigurationError(
+            f"there is no profiles.yml in {folder}",
+            remedy="run `make setup`, or copy profiles.example.yml to profiles.yml",
+            rule="no_profile",
+        )
+    return folder
+
+
+@dataclass
+class DbtRunner:
+    """dbt over one home folder. Parses once and keeps the manifest for later builds.
+
+    `TILLHOUSE_HOME` is set in this process's environment, since the profile reads it from there.
+    """
+
+    settings: BuildSettings
+    _manifest: Any = field(default=None, init=False, repr=False)
+
+    def parse(self) -> Mapping[str, Any]:
+        """Parse the project (incrementally where dbt can) and return the manifest as a dictionary.
+
+        Raises:
+            ConfigurationError: when the project does not parse.
+        """
+        self._invoke_parse()
+        written: dict[str, Any] = json.loads(self.manifest_path.read_text(encoding="utf-8"))
+        return written
+
+    @property
+    def manifest_path(self) -> Path:
+        return self.settings.home.dbt_target / "manifest.json"
+
+    def build(self) -> BuildReport:
+        """Run `dbt build` and return what became of each node. Failures are in the report, not raised.
+
+        Raises:
+            BuildFailedError: when dbt stopped before it ran a node (a broken connection, a bad selector).
+        """
+        if self._manifest is None:
+            self._invoke_parse()
+        outcome = self._invoke("build", manifest=self._manifest)
+        if outcome.result is None:
+            raise BuildFailedError(
+                f"dbt stopped before it ran anything: {outcome.exception}",
+                remedy=f"read {self.settings.home.logs / 'dbt.log'}",
+                rule="build_failed",
+            )
+        return BuildReport(results=tuple(_node_results(outcome.result)), seconds=outcome.result.elapsed_time)
+
+    def _invoke_parse(self) -> None:
+        outcome = self._invoke("parse", manifest=None)
+        if not outcome.success:
+            raise ConfigurationError(
+                f"the dbt project does not parse: {outcome.exception}",
+                remedy="mend the file that the message names",
+                rule="project_does_not_parse",
+            )
+        self._manifest = outcome.result
+
+    def _invoke(self, command: str, *, manifest: Any) -> Any:
+        # Imported here: dbt takes a second to import, and most commands of ours never need it.
+        from dbt.cli.main import dbtRunner  # noqa: PLC0415
+
+        self.settings.home.ensure()
+        os.environ[HOME_VARIABLE] = str(self.settings.home.root)
+        words = dbt_arguments(command, self.settings, profiles_dir=profiles_directory())
+        try:
+            return dbtRunner(manifest=manifest).invoke(words)
+        finally:
+            _release_connections()
+
+
+def _release_connections() -> None:
+    """Close the database that dbt's adapter keeps open, so that the loader and readers may open it."""
+    from dbt.adapters.factory import FACTORY  # noqa: PLC0415
+
+    for adapter in list(FACTORY.adapters.values()):
+        adapter.cleanup_connections()
+    try:
+        from dbt.adapters.duckdb.connections import DuckDBConnectionManager  # noqa: PLC0415
+    except ImportError:  # another target's installation
+        return
+    DuckDBConnectionManager.close_all_connections()
+
+
+def _node_results(run_results: Any) -> Iterator[NodeResult]:
+    for result in run_results.results:
+        node = result.node
+        resource_type = str(node.resource_type)
+        depends_on = tuple(node.depends_on.nodes) if resource_type in {"test", "unit_test"} else ()
+        attached = getattr(node, "attached_node", None)
+        yield NodeResult(
+            unique_id=node.unique_id,
+            name=node.name,
+            resource_type=resource_type,
+            status=str(result.status),
+            severity=str(getattr(node.config, "severity", "") or "").lower(),
+            failures=result.failures,
+            seconds=float(result.execution_time),
+            message=str(result.message or ""),
+            tested_models=(attached,) if attached else depends_on,
+        )
+
+
+def project_fingerprint(manifest: Mapping[str, Any], settings: BuildSettings) -> str:
+    """One hash over all that decides what a build makes: code, configuration, seeds, variables, target.
+
+    Two builds of the same data with the same fingerprint give the same marts.
+    """
+    digest = hashlib.sha256()
+    for unique_id, node in sorted(manifest["nodes"].items()):
+        config = node.get("config", {})
+        parts = [
+            unique_id, node.get("checksum", {}).get("checksum", ""), node.get("raw_code", ""),
+            json.dumps(config, sort_keys=True, default=str), node.get("schema", ""),
+        ]  # fmt: skip
+        digest.update("\x1f".join(parts).encode())
+    for unique_id, macro in sorted(manifest["macros"].items()):
+        digest.update(f"{unique_id}\x1f{macro['macro_sql']}".encode())
+    variables = manifest.get("metadata", {}).get("vars", {})
+    digest.update(json.dumps(variables, sort_keys=True, default=str).encode())
+    project_file = (PROJECT_ROOT / "dbt_project.yml").read_bytes()
+    digest.update(project_file)
+    digest.update(f"{settings.target}\x1f{settings.as_of}".encode())
+    return digest.hexdigest()

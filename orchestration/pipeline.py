@@ -1,0 +1,186 @@
+"""The daily work as three plain steps: ingest, build, publish. Dagster calls these; they know nothing of it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from ingestion import operations
+from ingestion.feed import load_feeds
+from ingestion.report import BatchResult, IngestionReport
+from ingestion.service import IngestionService
+from orchestration.dbt_runner import BuildReport, BuildSettings, DbtRunner, project_fingerprint
+from orchestration.publish import Publication, public_tables, publish, read_publication
+from settings.errors import ConfigurationError, DataRejectedError
+from settings.home import Home
+
+logger = logging.getLogger(__name__)
+
+
+class RunStatus(StrEnum):
+    """How a run ended, as `ops.runs` has it."""
+
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    NOTHING_NEW = "nothing_new"
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What one run is asked to do."""
+
+    home: Home
+    run_id: str
+    feeds: Path | None = None
+    target: str = "duckdb"
+    as_of: date | None = None
+    full_refresh: bool = False
+    engine: str = "duckdb"
+
+    @property
+    def feeds_path(self) -> Path:
+        return self.feeds or self.home.feeds
+
+    def build_settings(self) -> BuildSettings:
+        return BuildSettings(
+            home=self.home, target=self.target, as_of=self.as_of, full_refresh=self.full_refresh
+        )
+
+
+@dataclass
+class Pipeline:
+    """One run's steps, in order. A step that fails is written to `ops.runs` before its error goes on."""
+
+    request: RunRequest
+    _runner: DbtRunner | None = field(default=None, init=False, repr=False)
+    _manifest: Mapping[str, Any] | None = field(default=None, init=False, repr=False)
+
+    @property
+    def runner(self) -> DbtRunner:
+        if self._runner is None:
+            self._runner = DbtRunner(self.request.build_settings())
+        return self._runner
+
+    @property
+    def manifest(self) -> Mapping[str, Any]:
+        if self._manifest is None:
+            self._manifest = self.runner.parse()
+        return self._manifest
+
+    def ingest(self) -> IngestionReport:
+        """Load every new file of the feeds.
+
+        Raises:
+            ConfigurationError: when a feed file is wrong, or there is none.
+            DataRejectedError: when a delivery of a required feed was rejected or is missing; what else could
+                be loaded has been, and nothing will be published.
+        """
+        if self.request.target != "duckdb":
+            raise ConfigurationError(
+                f"target {self.request.target} has no loader yet",
+                remedy="run with --target duckdb; the models themselves build on the other targets with dbt",
+                rule="no_loader",
+            )
+        operations.start_run(self.request.home, self.request.run_id, target=self.request.target)
+        with self._recorded():
+            feeds = load_feeds(self.request.feeds_path, self.request.home)
+            service = IngestionService(
+                self.request.home, feeds, engine=self.request.engine, target=self.request.target
+            )
+            report = service.ingest(self.request.run_id)
+            operations.record_ingestion(self.request.home, self.request.run_id, report)
+            if report.blocking:
+                raise DataRejectedError(
+                    "a required feed is not complete, so nothing is published: "
+                    + "; ".join(_sentence(batch) for batch in report.blocking),
+                    remedy="deliver the file again, or take the rejected one with `tillhouse accept <batch>`",
+                    rule="required_feed",
+                )
+            return report
+
+    def is_current(self) -> bool:
+        """Whether readers already see just these deliveries through just these models."""
+        published = read_publication(self.request.home)
+        return (
+            published is not None
+            and not self.request.full_refresh
+            and published.data_fingerprint == operations.data_fingerprint(self.request.home)
+            and published.project_fingerprint == self._project_fingerprint()
+        )
+
+    def finish_unchanged(self) -> None:
+        """Note that there was nothing to build."""
+        operations.finish_run(self.request.home, self.request.run_id, status=RunStatus.NOTHING_NEW)
+
+    def build(self) -> BuildReport:
+        """Build and test all models; the results become rows of `ops.dbt_results`.
+
+        The report may hold failures: call its `require_success`, or `publish`, which does.
+        """
+        with self._recorded():
+            report = self.runner.build()
+            operations.record_dbt_results(
+                self.request.home,
+                self.request.run_id,
+                [
+                    (
+                        result.unique_id, result.resource_type, result.name, result.status, result.severity,
+                        result.failures, result.seconds, result.message[:2000],
+                    )
+                    for result in report.results
+                ],
+            )  # fmt: skip
+        return report
+
+    def fail(self, error: Exception) -> None:
+        """Note that the run failed, and why."""
+        operations.finish_run(self.request.home, self.request.run_id, status=RunStatus.FAILED, message=str(error))
+
+    def publish(self, report: BuildReport) -> Publication:
+        """Let readers see what was built.
+
+        Raises:
+            BuildFailedError: when a model or an error-level test failed; the former marts stay.
+        """
+        with self._recorded():
+            report.require_success()
+            return self.publish_tested()
+
+    def publish_tested(self) -> Publication:
+        """Publish a build whose success has been checked."""
+        publication = publish(
+            self.request.home,
+            public_tables(self.manifest),
+            run_id=self.request.run_id,
+            data_fingerprint=operations.data_fingerprint(self.request.home),
+            project_fingerprint=self._project_fingerprint(),
+        )
+        operations.finish_run(
+            self.request.home,
+            self.request.run_id,
+            status=RunStatus.SUCCEEDED,
+            published_at=publication.published_at,
+        )
+        return publication
+
+    def _project_fingerprint(self) -> str:
+        return project_fingerprint(self.manifest, self.request.build_settings())
+
+    @contextmanager
+    def _recorded(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            self.fail(error)
+            raise
+
+
+def _sentence(batch: BatchResult) -> str:
+    return f"{batch.feed}: {batch.object_name or 'no delivery'} {batch.message or batch.rule or ''}".strip()
