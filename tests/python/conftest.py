@@ -1,0 +1,105 @@
+"""What several test rooms share: a small sample company, run once from files to published marts."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from sample_data.generator import generate
+from sample_data.plan import SamplePlan
+from settings.home import HOME_VARIABLE, PROJECT_ROOT, Home
+
+SAMPLE_FEEDS = PROJECT_ROOT / "examples" / "feeds" / "sample.yml"
+SAMPLE_PLAN = SamplePlan(orders=3_000, days=214, deliveries=4)
+
+
+@dataclass(frozen=True)
+class SampleRun:
+    """A finished run: read it, never write to it."""
+
+    home: Home
+    plan: SamplePlan
+    truth: dict[str, Any]
+
+    @property
+    def landing(self) -> Path:
+        return self.home.landing
+
+    @property
+    def published(self) -> Path:
+        return self.home.published
+
+    def query(self, sql: str, parameters: list[Any] | None = None) -> list[tuple[Any, ...]]:
+        """Rows of a query over the published marts."""
+        with duckdb.connect(str(self.published), read_only=True) as connection:
+            return connection.execute(sql, parameters or []).fetchall()
+
+
+@pytest.fixture(autouse=True)
+def private_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No test reads or writes the user's own home, feeds or keys."""
+    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path / "home"))
+    for name in ("TILLHOUSE_FEEDS", "TILLHOUSE_SCHEMA_PREFIX", "TILLHOUSE_TARGET", "DAGSTER_HOME", "DBT_PROFILES_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DBT_PROFILES_DIR", str(PROJECT_ROOT))
+    monkeypatch.setenv("TILLHOUSE_TOKEN_KEY", "a key for tests alone, not a secret")
+    return
+
+
+@pytest.fixture(scope="session")
+def sample_run(tmp_path_factory: pytest.TempPathFactory) -> SampleRun:
+    """The sample company after one run that took all its deliveries together."""
+    # Under several test processes the first makes it and the others wait for it.
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
+    home = Home(shared / "sample_run")
+    with _exclusive(shared / "sample_run.lock"):
+        if not home.published.exists():
+            shutil.rmtree(home.root, ignore_errors=True)
+            make_sample_run(home)
+    truth = json.loads((home.root / "sample_truth.json").read_text(encoding="utf-8"))
+    return SampleRun(home=home, plan=SAMPLE_PLAN, truth=truth)
+
+
+def make_sample_run(home: Home) -> None:
+    """Generate the sample company into a home and run it there."""
+    from orchestration.run import run_daily  # noqa: PLC0415  (seconds of imports that most tests do not need)
+
+    home.ensure()
+    generate(SAMPLE_PLAN, home.landing, truth=home.root / "sample_truth.json")
+    with environment(**{HOME_VARIABLE: str(home.root), "DBT_PROFILES_DIR": str(PROJECT_ROOT)}):
+        run_daily(home, feeds=SAMPLE_FEEDS)
+
+
+@contextmanager
+def environment(**values: str) -> Iterator[None]:
+    """Set variables of this process's environment for a while."""
+    former = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in former.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _exclusive(path: Path) -> Iterator[None]:
+    with path.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
