@@ -1,0 +1,11 @@
+{% macro text_order(expression) -%}
+    {{ return(adapter.dispatch('text_order')(expression)) }}
+{%- endmacro %}
+
+{% macro default__text_order(expression) -%}
+    {{ expression }}
+{%- endmacro %}
+
+{% macro postgres__text_order(expression) -%}
+    {{ expression }} collate "C"
+{%- endmacro %}
