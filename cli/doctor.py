@@ -44,7 +44,7 @@ def examine(home: Home) -> list[Finding]:
         lambda: _disk(home),
         lambda: _feeds(home),
         lambda: _warehouse(home),
-        lambda: _token_key(),
+        _token_key,
     ]
     return [check() for check in checks]
 
@@ -84,7 +84,9 @@ def _package(name: str, purpose: str) -> Finding:
 def _profile() -> Finding:
     folder = Path(os.environ.get("DBT_PROFILES_DIR") or PROJECT_ROOT)
     path = folder / "profiles.yml"
-    return Finding("profile", path.is_file(), str(path), "run `make setup`, or copy profiles.example.yml to it")
+    return Finding(
+        "profile", path.is_file(), str(path), "run `make setup`, or copy profiles.example.yml to it"
+    )
 
 
 def _home(home: Home) -> Finding:
@@ -93,7 +95,9 @@ def _home(home: Home) -> Finding:
         with writer_lock(home):
             return Finding("home folder", True, str(home.root))
     except ConfigurationError as error:
-        return Finding("home folder", False, error.problem, f"set {HOME_VARIABLE} to a folder you may write to")
+        return Finding(
+            "home folder", False, error.problem, f"set {HOME_VARIABLE} to a folder you may write to"
+        )
     except TillhouseError as error:
         return Finding("home folder", True, f"{home.root} ({error.problem})", optional=True)
 
@@ -101,7 +105,12 @@ def _home(home: Home) -> Finding:
 def _disk(home: Home) -> Finding:
     folder = home.root if home.root.exists() else home.root.parent
     free = shutil.disk_usage(folder).free / 2**30
-    return Finding("free disk", free >= LEAST_FREE_GIB, f"{free:.1f} GiB", "free some room: a run keeps bronze beside the warehouse")
+    return Finding(
+        "free disk",
+        free >= LEAST_FREE_GIB,
+        f"{free:.1f} GiB",
+        "free some room: a run keeps bronze beside the warehouse",
+    )
 
 
 def _feeds(home: Home) -> Finding:
@@ -110,7 +119,8 @@ def _feeds(home: Home) -> Finding:
     if not any(home.feeds.glob("*.y*ml")):
         return Finding(
             "feeds", False, f"no feed file in {home.feeds}",
-            "`tillhouse generate` puts a sample there; docs/guides/feed-files.md shows how to write your own", optional=True,
+            "`tillhouse generate` puts a sample there; docs/guides/feed-files.md shows how to write your own",
+            optional=True,
         )  # fmt: skip
     try:
         return Finding("feeds", True, f"{len(load_feeds(home.feeds, home))} feeds in {home.feeds}")

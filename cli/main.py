@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
+from typing import Annotated
 
 import click
 import typer
@@ -33,7 +34,7 @@ doctor.register(app)
 
 @app.callback()
 def options(
-    debug: bool = typer.Option(False, "--debug", help="Show tracebacks and what every part says."),
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and what every part says.")] = False,
 ) -> None:
     """Set up logging before any command runs."""
     logging.basicConfig(

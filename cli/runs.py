@@ -6,6 +6,7 @@ import shutil
 import time
 from datetime import date, datetime
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -35,10 +36,32 @@ def register(app: typer.Typer) -> None:
     app.command()(generate)
 
 
-def demo(
-    orders: int = typer.Option(24_000, min=100, help="Orders of the sample, both systems together."),
-    seed: int = typer.Option(7, help="The same seed gives the same files."),
-) -> int:
+Orders = Annotated[
+    int, typer.Option(min=100, max=10_000_000, help="Orders over the whole time, both systems.")
+]
+Seed = Annotated[int, typer.Option(help="The same seed gives the same files.")]
+Feeds = Annotated[
+    Path | None,
+    typer.Option(
+        "--feeds",
+        envvar="TILLHOUSE_FEEDS",
+        help="A feed file or a folder of them. [default: TILLHOUSE_HOME/feeds]",
+    ),
+]
+AsOf = Annotated[
+    str, typer.Option("--as-of", help="As-of date YYYY-MM-DD. [default: latest order date per system]")
+]
+Target = Annotated[str, typer.Option("--target", help="duckdb; the others build with dbt alone for now.")]
+FullRefresh = Annotated[
+    bool, typer.Option("--full-refresh", help="Rebuild all models even where nothing is new.")
+]
+First = Annotated[
+    int, typer.Option("--first-delivery", min=0, help="0 is the history, 1 and up one day each.")
+]
+Last = Annotated[int | None, typer.Option("--last-delivery", min=0, help="[default: the last]")]
+
+
+def demo(orders: Orders = 24_000, seed: Seed = 7) -> int:
     """Generate a sample company, load it, build and test the marts, publish them.
 
     Example: tillhouse demo
@@ -49,34 +72,26 @@ def demo(
     code = _run(home, feeds=SAMPLE_FEEDS, as_of=None, target="duckdb", full_refresh=False)
     out = console()
     out.print(f"\nDone in {time.monotonic() - started:.0f} s. What to look at next:")
-    out.print("  tillhouse status                      last runs, freshness, ledger per feed")
-    out.print("  tillhouse quarantine list             the rows that did not come in, and why")
-    out.print(f"  {home.published}   the published marts, for any DuckDB client (read only)")
-    out.print("  docs/marts.md                         every mart, its grain and its columns")
+    out.print("  tillhouse status            last runs, freshness, ledger per feed")
+    out.print("  tillhouse quarantine list   the rows that did not come in, and why")
+    out.print("  docs/marts.md               every mart, its grain and its columns")
+    out.print(f"  {home.published}   the published marts, for any DuckDB client (read only)", soft_wrap=True)
     return code
 
 
 def run(
-    feeds: Path | None = typer.Option(
-        None, "--feeds", envvar="TILLHOUSE_FEEDS", help="A feed file or a folder of them. [default: TILLHOUSE_HOME/feeds]"
-    ),
-    as_of: str = typer.Option("", "--as-of", help="As-of date YYYY-MM-DD. [default: latest order date per system]"),
-    target: str = typer.Option("duckdb", "--target", help="duckdb; postgres and redshift build with dbt alone for now."),
-    full_refresh: bool = typer.Option(False, "--full-refresh", help="Rebuild all models even where nothing is new."),
+    feeds: Feeds = None, as_of: AsOf = "", target: Target = "duckdb", full_refresh: FullRefresh = False
 ) -> int:
     """Load what is new, build and test the marts, publish them when everything passed.
 
     Examples: tillhouse run · tillhouse run --feeds examples/feeds/pizzaplace.yml --as-of 2015-12-31
     """
-    return _run(Home.from_environment(), feeds=feeds, as_of=_date(as_of), target=target, full_refresh=full_refresh)
+    return _run(
+        Home.from_environment(), feeds=feeds, as_of=_date(as_of), target=target, full_refresh=full_refresh
+    )
 
 
-def generate(
-    orders: int = typer.Option(24_000, min=100, max=10_000_000, help="Orders over the whole time, both systems."),
-    seed: int = typer.Option(7, help="The same seed gives the same files."),
-    first: int = typer.Option(0, "--first-delivery", min=0, help="0 is the history, 1 and up one day each."),
-    last: int | None = typer.Option(None, "--last-delivery", min=0, help="[default: the last]"),
-) -> int:
+def generate(orders: Orders = 24_000, seed: Seed = 7, first: First = 0, last: Last = None) -> int:
     """Write the sample company's files into the landing folder.
 
     Examples: tillhouse generate --orders 100000 · tillhouse generate --last-delivery 13 (and the day after:
@@ -121,7 +136,9 @@ def _run(home: Home, *, feeds: Path | None, as_of: date | None, target: str, ful
         _headlines(home)
         out.print(f"published {home.published} ({time.monotonic() - started:.1f} s)")
     if row.files_rejected:
-        out.print("some files were rejected: `tillhouse status` names them, `tillhouse accept <batch>` takes one anyway")
+        out.print(
+            "some files were rejected: `tillhouse status` names them, `tillhouse accept <batch>` takes one anyway"
+        )
     return int(ExitCode.DATA_REJECTED if row.files_rejected else ExitCode.OK)
 
 
@@ -141,5 +158,3 @@ def _date(text: str) -> date | None:
         return datetime.strptime(text, "%Y-%m-%d").date()  # noqa: DTZ007  (a calendar date has no zone)
     except ValueError as error:
         raise UsageError(f"--as-of {text!r} is no date", remedy="write it as YYYY-MM-DD") from error
-
-

@@ -72,14 +72,18 @@ class WarehouseRun(dg.ConfigurableResource):  # type: ignore[type-arg]
 
 def ingestion_assets() -> dg.AssetsDefinition:
     """Raw and ops tables: loaded together, since one file's rows and its ledger row commit together."""
-    raw_keys = {entity: dg.AssetKey(contract.raw_table.split(".")) for entity, contract in load_contracts().items()}
+    raw_keys = {
+        entity: dg.AssetKey(contract.raw_table.split(".")) for entity, contract in load_contracts().items()
+    }
     ops_keys = [dg.AssetKey(["ops", name]) for name in OPS_TABLES]
 
     @dg.multi_asset(
         name="ingest",
         specs=[dg.AssetSpec(key, group_name=key.path[0]) for key in [*raw_keys.values(), *ops_keys]],
         check_specs=[
-            dg.AssetCheckSpec(CONSERVATION_CHECK, asset=dg.AssetKey(["ops", "load_entity_counts"]), blocking=True)
+            dg.AssetCheckSpec(
+                CONSERVATION_CHECK, asset=dg.AssetKey(["ops", "load_entity_counts"]), blocking=True
+            )
         ],
         pool=WAREHOUSE_POOL,
     )

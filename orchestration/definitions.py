@@ -38,7 +38,11 @@ def build_definitions(manifest: Mapping[str, Any], warehouse: WarehouseRun | Non
     return dg.Definitions(
         assets=[ingestion_assets(), dbt_assets(manifest), published_asset(manifest)],
         jobs=[job],
-        schedules=[dg.ScheduleDefinition(name="every_day", job=job, cron_schedule=DAILY_CRON, execution_timezone="UTC")],
+        schedules=[
+            dg.ScheduleDefinition(
+                name="every_day", job=job, cron_schedule=DAILY_CRON, execution_timezone="UTC"
+            )
+        ],
         sensors=[landing_sensor(job)],
         resources={"warehouse": warehouse or WarehouseRun()},
     )

@@ -11,10 +11,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from ingestion import operations
-from ingestion.feed import load_feeds
 from ingestion.report import BatchResult, IngestionReport
 from ingestion.service import IngestionService
+
+from ingestion import operations
+from ingestion.feed import load_feeds
 from orchestration.dbt_runner import BuildReport, BuildSettings, DbtRunner, project_fingerprint
 from orchestration.publish import Publication, public_tables, publish, read_publication
 from settings.errors import ConfigurationError, DataRejectedError
@@ -141,7 +142,9 @@ class Pipeline:
 
     def fail(self, error: Exception) -> None:
         """Note that the run failed, and why."""
-        operations.finish_run(self.request.home, self.request.run_id, status=RunStatus.FAILED, message=str(error))
+        operations.finish_run(
+            self.request.home, self.request.run_id, status=RunStatus.FAILED, message=str(error)
+        )
 
     def publish(self, report: BuildReport) -> Publication:
         """Let readers see what was built.

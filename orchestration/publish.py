@@ -85,16 +85,25 @@ def publish(
     """
     if not home.warehouse.is_file():
         raise NotFoundError(
-            f"there is no warehouse at {home.warehouse}", remedy="run `tillhouse run` first", rule="no_warehouse"
+            f"there is no warehouse at {home.warehouse}",
+            remedy="run `tillhouse run` first",
+            rule="no_warehouse",
         )
     if not tables:
-        raise ConfigurationError("the project has no public tables", remedy="see models/marts", rule="no_marts")
+        raise ConfigurationError(
+            "the project has no public tables", remedy="see models/marts", rule="no_marts"
+        )
     for leftover in home.root.glob(f"{home.published.stem}.*.next*"):
         leftover.unlink(missing_ok=True)  # of a run that ended while it wrote
     draft = home.root / f"{home.published.stem}.{os.getpid()}.next"
     try:
         publication = _write_draft(
-            home, draft, tables, run_id=run_id, data_fingerprint=data_fingerprint, project_fingerprint=project_fingerprint
+            home,
+            draft,
+            tables,
+            run_id=run_id,
+            data_fingerprint=data_fingerprint,
+            project_fingerprint=project_fingerprint,
         )
         draft.chmod(0o600)
         _sync(draft)
@@ -102,7 +111,9 @@ def publish(
         _sync(home.root)
     finally:
         draft.unlink(missing_ok=True)
-    logger.info("published %d tables with %d rows to %s", publication.tables, publication.rows, home.published)
+    logger.info(
+        "published %d tables with %d rows to %s", publication.tables, publication.rows, home.published
+    )
     return publication
 
 
@@ -170,7 +181,14 @@ def _write_draft(
         connection.execute(
             f"create table {PUBLICATION_TABLE} as select $1 as run_id, $2::timestamp as published_at, "
             "$3 as data_fingerprint, $4 as project_fingerprint, $5::bigint as table_count, $6::bigint as row_count",
-            [run_id, published_at.replace(tzinfo=None), data_fingerprint, project_fingerprint, len(tables), rows],
+            [
+                run_id,
+                published_at.replace(tzinfo=None),
+                data_fingerprint,
+                project_fingerprint,
+                len(tables),
+                rows,
+            ],
         )
         connection.execute("detach warehouse")
         connection.execute("checkpoint")

@@ -11,8 +11,8 @@ import dagster as dg
 
 from ingestion import operations
 from orchestration.assets import WarehouseRun
-from orchestration.definitions import DAILY_JOB, build_definitions
 from orchestration.dbt_runner import BuildSettings, DbtRunner
+from orchestration.definitions import DAILY_JOB, build_definitions
 from settings.errors import TillhouseError
 from settings.home import Home
 from settings.writer_lock import writer_lock

@@ -14,9 +14,9 @@ from typing import Any
 
 import duckdb
 import pytest
-
 from sample_data.generator import generate
 from sample_data.plan import SamplePlan
+
 from settings.home import HOME_VARIABLE, PROJECT_ROOT, Home
 
 SAMPLE_FEEDS = PROJECT_ROOT / "examples" / "feeds" / "sample.yml"
@@ -49,7 +49,13 @@ class SampleRun:
 def private_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No test reads or writes the user's own home, feeds or keys."""
     monkeypatch.setenv(HOME_VARIABLE, str(tmp_path / "home"))
-    for name in ("TILLHOUSE_FEEDS", "TILLHOUSE_SCHEMA_PREFIX", "TILLHOUSE_TARGET", "DAGSTER_HOME", "DBT_PROFILES_DIR"):
+    for name in (
+        "TILLHOUSE_FEEDS",
+        "TILLHOUSE_SCHEMA_PREFIX",
+        "TILLHOUSE_TARGET",
+        "DAGSTER_HOME",
+        "DBT_PROFILES_DIR",
+    ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DBT_PROFILES_DIR", str(PROJECT_ROOT))
     monkeypatch.setenv("TILLHOUSE_TOKEN_KEY", "a key for tests alone, not a secret")
@@ -101,5 +107,3 @@ def _exclusive(path: Path) -> Iterator[None]:
     with path.open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
-
-

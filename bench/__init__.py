@@ -1,0 +1,1 @@
+"""Measurements of the whole road, from generated files to published marts."""
