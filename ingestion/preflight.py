@@ -1,0 +1,736 @@
+"""The pre-flight: one pass over the bytes of a file before any reader of delimited text sees it.
+
+Readers guess, skip and repair without telling. So what a file is gets decided here, from its bytes alone and in
+constant memory: the container (by magic bytes, never by name), the encoding (strict), balanced quotes, the
+header's names, the row count that the sender states. Everything works on blocks of whole lines with numpy and
+bytes methods; no row is looked at in Python.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import hashlib
+import io
+import json
+import os
+import re
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+
+from ingestion.feed import Feed, Manifest
+from ingestion.file_facts import FileFacts
+from ingestion.landing import LandingObject
+from settings.errors import DataRejectedError
+
+CHUNK_BYTES = 1 << 19  # numpy's temporaries stay in the cache: 4 MiB runs at half the speed
+HEAD_BYTES = 4096
+MAX_RATIO = 100  # of decompressed to compressed size; order files reach 20, a bomb 1,000
+RATIO_FREE_BYTES = 1 << 20  # below this size a ratio harms nobody
+MAX_BYTES = 64 << 30
+MAX_LINE_BYTES = 64 << 20  # a line is held whole in memory; a cell over 64 KiB is a bad row already
+
+LF, CR, SPACE, TAB = 10, 13, 32, 9
+UTF8_BOM = codecs.BOM_UTF8
+WIDE_BOMS = (  # the longer mark first: UTF-32 little-endian begins like UTF-16 little-endian
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+
+Bytes = npt.NDArray[np.uint8]
+
+
+class FileRejectedError(DataRejectedError):
+    """The whole file is refused; nothing of it was loaded. `rule` names why."""
+
+    def __init__(self, rule: str, message: str, *, remedy: str = "") -> None:
+        super().__init__(
+            message,
+            remedy=remedy or "ask the sender for a correct file and deliver it again",
+            rule=rule,
+        )
+        self.message = message
+
+
+class _LoneCarriageReturnError(Exception):
+    """A line ends with CR alone: the pass begins again and writes LF instead."""
+
+
+def content_digest(stream: BinaryIO) -> str:
+    """Hex SHA-256 of everything from here to the end."""
+    hasher = hashlib.sha256()
+    while chunk := stream.read(CHUNK_BYTES):
+        hasher.update(chunk)
+    return hasher.hexdigest()
+
+
+@dataclass(frozen=True)
+class ManifestFacts:
+    """What a manifest states. `delivered_at` is aware, UTC."""
+
+    rows: int | None
+    sha256: str | None
+    delivered_at: datetime | None
+
+
+def read_manifest(content: bytes, manifest: Manifest) -> ManifestFacts:
+    """The figures of a manifest (JSON object).
+
+    Raises:
+        FileRejectedError: rule `manifest_mismatch`, when it is not readable.
+    """
+    try:
+        stated = json.loads(content)
+        rows = stated.get(manifest.rows)
+        digest = stated.get(manifest.sha256)
+        delivered = stated.get(manifest.delivered_at)
+        delivered_at = None if delivered is None else datetime.fromisoformat(str(delivered))
+        if delivered_at is not None and delivered_at.tzinfo is None:
+            delivered_at = delivered_at.replace(tzinfo=UTC)
+        return ManifestFacts(
+            rows=None if rows is None else int(rows),
+            sha256=None if digest is None else str(digest).strip().lower(),
+            delivered_at=None if delivered_at is None else delivered_at.astimezone(UTC),
+        )
+    except (ValueError, TypeError, AttributeError) as error:
+        raise FileRejectedError(
+            "manifest_mismatch", "the manifest beside the file is not a JSON object of the expected form"
+        ) from error
+
+
+def inspect_file(
+    stream: BinaryIO,
+    path: Path,
+    feed: Feed,
+    item: LandingObject,
+    *,
+    work: Path,
+    delivered_at: datetime | None = None,
+    manifest: ManifestFacts | None = None,
+    max_bytes: int = MAX_BYTES,
+) -> FileFacts:
+    """Look at every byte once and say what an engine needs to know.
+
+    Args:
+        stream: the file's bytes; seekable.
+        path: a local path of the same bytes, handed on when an engine can read them as they are.
+        feed: how the file is written.
+        item: the object as listed.
+        work: folder for a private copy, where the bytes must be rewritten (decompressed, UTF-16, trailer ...).
+            The caller removes it.
+        delivered_at: aware, UTC; declared delivery time.
+        manifest: what the manifest states, where the feed has one.
+        max_bytes: limit of the size after decompression.
+
+    Raises:
+        FileRejectedError: when the file as a whole cannot be used.
+    """
+    inspection = _Inspection(stream, path, feed, item, work, delivered_at, manifest, max_bytes)
+    try:
+        return inspection.run(carriage_returns_end_lines=False)
+    except _LoneCarriageReturnError:
+        return inspection.run(carriage_returns_end_lines=True)
+
+
+@dataclass
+class _Inspection:
+    stream: BinaryIO
+    path: Path
+    feed: Feed
+    item: LandingObject
+    work: Path
+    delivered_at: datetime | None
+    manifest: ManifestFacts | None
+    max_bytes: int
+
+    def run(self, *, carriage_returns_end_lines: bool) -> FileFacts:
+        self.stream.seek(0)
+        hashed = _HashedStream(self.stream)
+        raw = _Peekable(iter(hashed))
+        compressed = raw.peek().startswith(b"\x1f\x8b")
+        chunks = _Peekable(_gunzip(raw, self.max_bytes)) if compressed else raw
+        head = chunks.peek()[:HEAD_BYTES]
+        _refuse_foreign(head, compressed=compressed)
+        if self.feed.format == "parquet":
+            return self._parquet(head, chunks, hashed, compressed=compressed)
+        if head.startswith((b"PAR1", b"PARE")):
+            raise FileRejectedError("format", f"the file is parquet, the feed says {self.feed.format}")
+        return self._text(chunks, hashed, compressed, carriage_returns_end_lines)
+
+    def _parquet(
+        self, head: bytes, chunks: Iterable[bytes], hashed: _HashedStream, *, compressed: bool
+    ) -> FileFacts:
+        if not head:
+            raise FileRejectedError("empty", "the file is empty")
+        if head.startswith(b"PARE"):
+            raise FileRejectedError("encrypted", "the file is encrypted parquet")
+        if not head.startswith(b"PAR1"):
+            raise FileRejectedError("format", "the feed says parquet, the file is something else")
+        path = self._copy_path() if compressed else self.path
+        with private_file(path) if compressed else nullcontext() as copy:
+            for chunk in chunks:
+                if copy is not None:
+                    copy.write(chunk)
+        try:
+            with duckdb.connect() as connection:
+                found = connection.execute(
+                    "select num_rows from parquet_file_metadata(?)", [str(path)]
+                ).fetchone()
+        except duckdb.Error as error:
+            raise FileRejectedError("corrupt_parquet", "the parquet footer cannot be read") from error
+        rows = int(found[0]) if found else 0
+        self._reconcile("manifest", self.manifest.rows if self.manifest else None, rows)
+        return self._facts(path, hashed, "parquet", data_lines=rows)
+
+    def _text(
+        self, chunks: _Peekable, hashed: _HashedStream, compressed: bool, carriage_returns_end_lines: bool
+    ) -> FileFacts:
+        feed = self.feed
+        encoding, mark = _encoding_of(chunks.peek(), feed.encoding)
+        chunks.drop(len(mark))
+        is_utf8 = encoding in {"utf-8", "ascii"}
+        text: Iterable[bytes] = chunks if is_utf8 else _to_utf8(chunks, encoding)
+        if carriage_returns_end_lines:
+            text = _end_lines_with_lf(text, _one_byte(feed.quote))
+        blocks = _Peekable(_line_blocks(text, lone_carriage_returns=not carriage_returns_end_lines))
+        has_blank_start = False
+        while blank := len(blocks.peek()) - len(blocks.peek().lstrip(b"\r\n")):
+            has_blank_start = True
+            blocks.drop(blank)
+        first = blocks.peek()
+        if not first:
+            raise FileRejectedError(
+                "empty", "the file holds blank lines only" if hashed.size else "the file is empty"
+            )
+        if feed.format == "jsonl" and not first.lstrip().startswith(b"{"):
+            raise FileRejectedError(
+                "format", "the feed says one JSON object per line, the file begins otherwise"
+            )
+        scanner = _Scanner(feed, must_be_ascii=encoding == "ascii")
+        rewrite = (
+            compressed or bool(mark) or has_blank_start or feed.trailer is not None or not is_utf8
+        ) or carriage_returns_end_lines
+        path = self._copy_path() if rewrite else self.path
+        with private_file(path) if rewrite else nullcontext() as copy:
+            for block in blocks:
+                scanner.scan(block)
+                if copy is not None:
+                    copy.write(block)
+            if copy is not None and feed.trailer is not None:
+                copy.truncate(scanner.last_line_start)
+        scanner.finish()
+        header = _header_names(first, feed) if feed.header and feed.format != "jsonl" else None
+        return self._text_facts(path, hashed, encoding, header, scanner)
+
+    def _text_facts(
+        self,
+        path: Path,
+        hashed: _HashedStream,
+        encoding: str,
+        header: tuple[str, ...] | None,
+        scanner: _Scanner,
+    ) -> FileFacts:
+        without = (1 if header is not None else 0) + (1 if self.feed.trailer else 0)
+        rows = max(scanner.rows - without, 0)
+        if self.feed.trailer:
+            self._reconcile("trailer", _trailer_rows(scanner.last_line, self.feed.trailer.pattern), rows)
+        self._reconcile("manifest", self.manifest.rows if self.manifest else None, rows)
+        return self._facts(
+            path,
+            hashed,
+            encoding,
+            header=header,
+            data_lines=max(scanner.filled_lines - without, 0),
+            delimiter_max=scanner.delimiter_max,
+            has_quotes=scanner.has_quotes,
+            has_quoted_newline=scanner.has_quoted_newline,
+            has_edge_spaces=scanner.has_edge_spaces,
+            has_nul=scanner.has_nul,
+            has_carriage_return=scanner.has_lone_carriage_return,
+            is_ascii=scanner.is_ascii,
+            has_control_characters=scanner.has_control_characters,
+            has_at_sign=scanner.has_at_sign,
+            longest_line_bytes=scanner.longest_line,
+        )
+
+    def _facts(self, path: Path, hashed: _HashedStream, encoding: str, **found: object) -> FileFacts:
+        digest = hashed.hexdigest()
+        if self.manifest and self.manifest.sha256 and self.manifest.sha256 != digest:
+            raise FileRejectedError(
+                "manifest_mismatch", "the content's SHA-256 is not what the manifest states"
+            )
+        return FileFacts(
+            path=path,
+            object_name=self.item.name,
+            content_sha256=digest,
+            size_bytes=hashed.size,
+            modified_at=self.item.modified_at,
+            delivered_at=self.delivered_at,
+            encoding=encoding,
+            **found,  # type: ignore[arg-type]
+        )
+
+    def _reconcile(self, source: str, stated: int | None, found: int) -> None:
+        if stated is not None and stated != found:
+            raise FileRejectedError(
+                "manifest_mismatch", f"the {source} states {stated} data rows, the file holds {found}"
+            )
+
+    def _copy_path(self) -> Path:
+        return self.work / f"{hashlib.sha256(self.item.version.encode()).hexdigest()[:32]}.text"
+
+
+class _HashedStream:
+    """Chunks of a stream; digest and size of what has gone by."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._hasher = hashlib.sha256()
+        self.size = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        while chunk := self._stream.read(CHUNK_BYTES):
+            self._hasher.update(chunk)
+            self.size += len(chunk)
+            yield chunk
+
+    def hexdigest(self) -> str:
+        return self._hasher.hexdigest()
+
+
+class _Peekable:
+    """Chunks whose first one can be looked at, and shortened, before it is taken."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._first: bytes | None = None
+
+    def peek(self) -> bytes:
+        """The first chunk that is left, empty at the end."""
+        while not self._first:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return b""
+            self._first = chunk
+        return self._first
+
+    def drop(self, count: int) -> None:
+        """Leave out the first `count` bytes of the first chunk."""
+        self._first = self.peek()[count:]
+
+    def __iter__(self) -> Iterator[bytes]:
+        if self._first:
+            yield self._first
+            self._first = None
+        yield from self._chunks
+
+
+@contextmanager
+def private_file(path: Path) -> Iterator[BinaryIO]:
+    """A new file that only this user may read: what a landing file holds may be personal."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as stream:
+        yield stream
+
+
+def _gunzip(chunks: Iterable[bytes], max_bytes: int) -> Iterator[bytes]:
+    """Every member of a gzip file, each with its checksum and length verified."""
+    member = zlib.decompressobj(wbits=31)
+    taken = given = 0
+    try:
+        for chunk in chunks:
+            taken += len(chunk)
+            pending = chunk
+            while pending:
+                if member.eof:
+                    pending = pending.lstrip(b"\0")  # padding between and after members is allowed
+                    if not pending:
+                        break
+                    member = zlib.decompressobj(wbits=31)
+                plain = member.decompress(pending, CHUNK_BYTES)
+                pending = member.unused_data if member.eof else member.unconsumed_tail
+                given += len(plain)
+                if given > max_bytes:
+                    raise FileRejectedError(
+                        "file_too_large", f"the decompressed file is larger than {max_bytes} bytes"
+                    )
+                if given > RATIO_FREE_BYTES and given > MAX_RATIO * taken:
+                    raise FileRejectedError(
+                        "compression_ratio", f"the file grows more than {MAX_RATIO} times when decompressed"
+                    )
+                if plain:
+                    yield plain
+    except zlib.error as error:
+        raise FileRejectedError("corrupt_gzip", f"the gzip content is damaged ({error})") from error
+    if not member.eof:
+        raise FileRejectedError("truncated_gzip", "the gzip content ends before its checksum")
+
+
+def _refuse_foreign(head: bytes, *, compressed: bool) -> None:
+    """Refuse what is no order file at all, by its first bytes.
+
+    Raises:
+        FileRejectedError: rules `encrypted`, `archive`, `not_delimited`.
+    """
+    within = " inside the gzip file" if compressed else ""
+    if head.startswith((b"-----BEGIN PGP", b"age-encryption.org", b"Salted__", b"\x85\x01\x0c\x03", b"\x85\x02\x0c\x03",
+                        b"\x84\x8c\x03", b"\x8c\x0d\x04")):  # fmt: skip
+        raise FileRejectedError("encrypted", f"the file is encrypted{within}")
+    if head.startswith(b"PK\x03\x04"):
+        if head[6:7] and head[6] & 1:
+            raise FileRejectedError("encrypted", f"the file is a zip archive with a password{within}")
+        if b"[Content_Types].xml" in head or b"xl/" in head:
+            raise FileRejectedError("not_delimited", f"the file is an Excel workbook{within}")
+        raise FileRejectedError("archive", f"the file is a zip archive{within}")
+    if head.startswith(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"):
+        raise FileRejectedError("not_delimited", f"the file is an Office document{within}")
+    if head.startswith(
+        (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf\x27\x1c", b"Rar!")
+    ):
+        raise FileRejectedError(
+            "archive",
+            f"the file is compressed in a way that is not read here{within}",
+            remedy="deliver plain or gzip",
+        )
+    if head.startswith(b"%PDF"):
+        raise FileRejectedError("not_delimited", f"the file is a PDF document{within}")
+    text = head.removeprefix(UTF8_BOM).lstrip().lower()
+    if text.startswith((b"<!", b"<?", b"<html", b"<head", b"<error", b"<soap")):
+        raise FileRejectedError("not_delimited", f"the file is a web page or an XML document{within}")
+
+
+def _encoding_of(head: bytes, declared: str) -> tuple[str, bytes]:
+    """The encoding and the byte order mark; a mark outranks the declared encoding.
+
+    Raises:
+        FileRejectedError: rule `encoding`.
+    """
+    for mark, encoding in WIDE_BOMS:
+        if head.startswith(mark):
+            return encoding, mark
+    if head.startswith(UTF8_BOM):
+        return "utf-8", UTF8_BOM
+    encoding = codecs.lookup(declared).name
+    if encoding == "utf-8-sig":
+        encoding = "utf-8"
+    if encoding in {"utf-8", "ascii"} and head.count(0) > len(head) // 4:
+        raise FileRejectedError(
+            "encoding",
+            "the file looks like UTF-16 without a byte order mark",
+            remedy="set the feed's encoding, for example utf-16-le",
+        )
+    return encoding, b""
+
+
+def _to_utf8(chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
+    decoder = codecs.getincrementaldecoder(encoding)("strict")
+    position = 0
+    try:
+        for chunk in chunks:
+            yield decoder.decode(chunk).encode("utf-8")
+            position += len(chunk)
+        yield decoder.decode(b"", True).encode("utf-8")
+    except UnicodeError as error:
+        # The codec's own text may quote the bytes, which may be anybody's.
+        raise FileRejectedError(
+            "encoding",
+            f"the file is not {encoding}: a byte after position {position} does not fit",
+            remedy="set the feed's encoding to what the sender uses",
+        ) from error
+
+
+def _end_lines_with_lf(chunks: Iterable[bytes], quote: int | None) -> Iterator[bytes]:
+    """Write LF for every carriage return that ends a line by itself; between quotes it is data and stays."""
+    held = b""
+    is_open = 0
+    for chunk in chunks:
+        whole = held + chunk
+        held = b"\r" if whole.endswith(b"\r") else b""
+        body = np.frombuffer(whole[: len(whole) - len(held)], dtype=np.uint8).copy()
+        lone = np.flatnonzero(body == CR)
+        following = np.append(body, 0)[lone + 1]
+        lone = lone[following != LF]
+        if quote is not None:
+            quotes = np.flatnonzero(body == quote)
+            lone = lone[(np.searchsorted(quotes, lone) + is_open) % 2 == 0]
+            is_open = (is_open + len(quotes)) % 2
+        body[lone] = LF
+        yield body.tobytes()
+    if held:
+        yield b"\n"
+
+
+def _line_blocks(chunks: Iterable[bytes], *, lone_carriage_returns: bool) -> Iterator[bytes]:
+    """The same bytes in blocks that end with LF; only the last may end without."""
+    held: list[bytes] = []
+    held_bytes = 0
+    for chunk in chunks:
+        cut = chunk.rfind(b"\n") + 1
+        if cut:
+            yield b"".join((*held, chunk[:cut])) if held else (chunk if cut == len(chunk) else chunk[:cut])
+            held, held_bytes = [], 0
+        if cut < len(chunk):
+            held.append(chunk[cut:])
+            held_bytes += len(chunk) - cut
+            if lone_carriage_returns and held_bytes > CHUNK_BYTES and b"\r" in chunk:
+                raise _LoneCarriageReturnError
+            if held_bytes > MAX_LINE_BYTES:
+                raise FileRejectedError(
+                    "line_too_large",
+                    f"a line is longer than {MAX_LINE_BYTES} bytes",
+                    remedy="check that the file is text with one row per line",
+                )
+    if held:
+        yield b"".join(held)
+
+
+def _one_byte(character: str) -> int | None:
+    encoded = character.encode("utf-8")
+    return encoded[0] if len(encoded) == 1 else None
+
+
+class _Scanner:
+    """Adds up what blocks of whole lines of UTF-8 show."""
+
+    def __init__(self, feed: Feed, *, must_be_ascii: bool) -> None:
+        self._must_be_ascii = must_be_ascii
+        self._is_delimited = feed.format in {"csv", "whitespace"}
+        self._quote = _one_byte(feed.quote) if self._is_delimited else None
+        delimiter = feed.delimiter.encode("utf-8") if feed.format == "csv" else b" "
+        # Of a longer delimiter the last byte is counted, which gives at least as many.
+        self._delimiters = (delimiter[-1],) if feed.format == "csv" else (SPACE, TAB)
+        self._delimiter_start = delimiter[0]
+        self._offset = 0
+        self._open_quote = 0
+        self._lines = 0
+        self._first_odd_quote_line: int | None = None
+        self.rows = 0
+        self.filled_lines = 0
+        self.delimiter_max = 0
+        self.longest_line = 0
+        self.last_line_start = 0
+        self.last_line = b""
+        self.is_ascii = True
+        self.has_quotes = False
+        self.has_quoted_newline = False
+        self.has_edge_spaces = False
+        self.has_nul = False
+        self.has_lone_carriage_return = False
+        self.has_control_characters = False
+        self.has_at_sign = False
+
+    def scan(self, block: bytes) -> None:
+        """Look at one block.
+
+        Raises:
+            FileRejectedError: rule `encoding`.
+            _LoneCarriageReturnError: a CR alone ends a line.
+        """
+        body = np.frombuffer(block, dtype=np.uint8)
+        self._check_encoding(block)
+        is_lf = body == LF
+        ends = np.flatnonzero(is_lf)
+        if not block.endswith(b"\n"):
+            ends = np.append(ends, len(body))
+        starts = np.empty_like(ends)
+        starts[0] = 0
+        starts[1:] = ends[:-1] + 1
+        lengths = ends - starts
+        self.longest_line = max(self.longest_line, int(lengths.max()))
+        has_cr = b"\r" in block
+        blank = lengths == 0
+        if has_cr:
+            single = np.flatnonzero(lengths == 1)
+            blank[single] = body[starts[single]] == CR
+        blanks = int(np.count_nonzero(blank))
+        self.filled_lines += len(ends) - blanks
+        if blanks < len(ends):
+            last = int(np.flatnonzero(~blank)[-1]) if blanks else len(ends) - 1
+            self.last_line_start = self._offset + int(starts[last])
+            self.last_line = block[starts[last] : ends[last]]
+        self._find_characters(block, body, has_cr)
+        quotes = self._quotes_of(block, body)
+        if self._is_delimited:
+            is_delimiter = body == self._delimiters[0]
+            for other in self._delimiters[1:]:
+                is_delimiter |= body == other
+            self._count_delimiters(is_delimiter, ends)
+            if not self.has_edge_spaces and b" " in block:
+                self._find_edge_spaces(body, is_lf | is_delimiter, has_cr)
+        if len(quotes) or self._open_quote:
+            self._follow_quotes(body, quotes, ends, blank)
+        else:
+            self.rows += len(ends) - blanks
+        if has_cr and self._is_delimited:
+            self._find_lone_carriage_returns(block, body, quotes)
+        self._open_quote = (self._open_quote + len(quotes)) % 2
+        self._offset += len(block)
+        self._lines += len(ends)
+
+    def finish(self) -> None:
+        """Judge what only the end can tell.
+
+        Raises:
+            FileRejectedError: rule `unclosed_quote`.
+        """
+        where = (
+            f" (first doubtful quote in line {self._first_odd_quote_line})"
+            if self._first_odd_quote_line
+            else ""
+        )
+        if self._open_quote or (self._first_odd_quote_line is not None and self.has_quoted_newline):
+            raise FileRejectedError(
+                "unclosed_quote",
+                f"the quotes of the file do not pair up, so its rows cannot be told apart{where}",
+                remedy="have quotes inside values doubled, or set the feed's `quote` to '' if it uses none",
+            )
+
+    def _check_encoding(self, block: bytes) -> None:
+        if block.isascii():
+            return
+        self.is_ascii = False
+        try:
+            if self._must_be_ascii:
+                block.decode("ascii")
+            # A block ends where a line ends, never inside a character.
+            codecs.utf_8_decode(block, "strict", True)
+        except UnicodeDecodeError as error:
+            line = self._lines + block.count(b"\n", 0, error.start) + 1
+            raise FileRejectedError(
+                "encoding",
+                f"the file is not {error.encoding}: line {line} holds a byte that does not fit",
+                remedy="set the feed's encoding to what the sender uses (for example cp1252)",
+            ) from None
+
+    def _find_characters(self, block: bytes, body: Bytes, has_cr: bool) -> None:
+        self.has_at_sign = self.has_at_sign or b"@" in block
+        if self.has_nul and self.has_control_characters:
+            return
+        has_nul = b"\0" in block
+        self.has_nul = self.has_nul or has_nul
+        expected = block.count(b"\n") + (block.count(b"\r") if has_cr else 0)
+        controls = int(np.count_nonzero(body < 32)) - expected
+        if controls and b"\t" in block:
+            controls -= block.count(b"\t")
+        self.has_control_characters = self.has_control_characters or controls > 0 or b"\x7f" in block
+
+    def _count_delimiters(self, is_delimiter: npt.NDArray[np.bool_], ends: npt.NDArray[np.intp]) -> None:
+        running = np.cumsum(is_delimiter, dtype=np.uint32)
+        at_ends = running[np.minimum(ends, len(running) - 1)]
+        counts = np.diff(at_ends, prepend=np.uint32(0))
+        self.delimiter_max = max(self.delimiter_max, int(counts.max()))
+
+    def _find_edge_spaces(self, body: Bytes, is_edge: npt.NDArray[np.bool_], has_cr: bool) -> None:
+        if has_cr:
+            is_edge = is_edge | (body == CR)
+        if self._quote is not None and self.has_quotes:
+            is_edge = is_edge | (body == self._quote)
+        is_space = body == SPACE
+        self.has_edge_spaces = bool(
+            is_space[0]
+            or is_space[-1]
+            or np.any(is_space[1:] & is_edge[:-1])
+            or np.any(is_space[:-1] & is_edge[1:])
+        )
+
+    def _quotes_of(self, block: bytes, body: Bytes) -> npt.NDArray[np.intp]:
+        if self._quote is None or self._quote not in block:
+            return np.empty(0, dtype=np.intp)
+        self.has_quotes = True
+        return np.flatnonzero(body == self._quote)
+
+    def _follow_quotes(
+        self,
+        body: Bytes,
+        quotes: npt.NDArray[np.intp],
+        ends: npt.NDArray[np.intp],
+        blank: npt.NDArray[np.bool_],
+    ) -> None:
+        is_open_at_end = (np.searchsorted(quotes, ends) + self._open_quote) % 2 == 1
+        # The end of the file closes nothing: `finish` sees the open quote.
+        self.has_quoted_newline = self.has_quoted_newline or bool(is_open_at_end.any())
+        is_open_at_start = np.append(self._open_quote == 1, is_open_at_end[:-1])
+        self.rows += int(np.count_nonzero(~is_open_at_end)) - int(np.count_nonzero(blank & ~is_open_at_start))
+        if self._first_odd_quote_line is not None or not len(quotes):
+            return
+        opens = (np.arange(len(quotes)) + self._open_quote) % 2 == 0
+        padded = np.concatenate((np.array([LF], dtype=np.uint8), body, np.array([LF], dtype=np.uint8)))
+        before, after = padded[quotes], padded[quotes + 2]
+        edges = np.zeros(256, dtype=np.bool_)
+        edges[[LF, CR, SPACE, self._quote or 0, *self._delimiters]] = True
+        edges_after = edges.copy()
+        edges_after[self._delimiter_start] = True
+        odd = np.where(opens, ~edges[before], ~edges_after[after])
+        if odd.any():
+            first = quotes[int(np.argmax(odd))]
+            self._first_odd_quote_line = self._lines + int(np.searchsorted(ends, first)) + 1
+
+    def _find_lone_carriage_returns(self, block: bytes, body: Bytes, quotes: npt.NDArray[np.intp]) -> None:
+        if block.count(b"\r") == block.count(b"\r\n"):
+            return
+        returns = np.flatnonzero(body == CR)
+        lone = returns[np.append(body, 0)[returns + 1] != LF]
+        if bool(np.any((np.searchsorted(quotes, lone) + self._open_quote) % 2 == 0)):
+            raise _LoneCarriageReturnError
+        self.has_lone_carriage_return = True
+
+
+def _header_names(first: bytes, feed: Feed) -> tuple[str, ...]:
+    """Names of the header line, trimmed. A nameless column is called after its position.
+
+    Raises:
+        FileRejectedError: rules `duplicate_header`, `not_delimited`.
+    """
+    text = first.decode("utf-8")
+    line = text.splitlines()[0]
+    if feed.format == "whitespace":
+        names = line.split()
+    elif len(feed.delimiter) > 1:
+        names = line.split(feed.delimiter)
+    else:
+        rows = csv.reader(
+            io.StringIO(text, newline=""),
+            delimiter=feed.delimiter,
+            quotechar=feed.quote or None,
+            quoting=csv.QUOTE_MINIMAL if feed.quote else csv.QUOTE_NONE,
+        )
+        try:
+            names = next(rows)
+        except csv.Error as error:
+            raise FileRejectedError("not_delimited", "the header line cannot be read") from error
+    trimmed = tuple(name.strip() or f"unnamed_{position}" for position, name in enumerate(names, start=1))
+    if len(trimmed) == 1 and feed.format == "csv":
+        other = next((mark for mark in ",;\t|" if mark != feed.delimiter and mark in trimmed[0]), None)
+        if other:
+            raise FileRejectedError(
+                "not_delimited",
+                f"the header holds no {feed.delimiter!r} but {other!r}",
+                remedy=f"set the feed's delimiter to {other!r} if the sender has changed it",
+            )
+    seen: set[str] = set()
+    for name in trimmed:
+        if name.casefold() in seen:
+            raise FileRejectedError("duplicate_header", f"the header names the column {name!r} twice")
+        seen.add(name.casefold())
+    return trimmed
+
+
+def _trailer_rows(line: bytes, pattern: str) -> int:
+    found = re.search(pattern, line.decode("utf-8").strip())
+    if not found:
+        raise FileRejectedError(
+            "manifest_mismatch",
+            "the last line is not the trailer that the feed declares: the file may be cut off",
+        )
+    return int(found.group(1))
