@@ -1,0 +1,146 @@
+"""What dbt is asked, and how its results are read."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestration.dbt_runner import (
+    BuildReport,
+    BuildSettings,
+    DbtRunner,
+    NodeResult,
+    dbt_arguments,
+    profiles_directory,
+    project_fingerprint,
+)
+from settings.errors import BuildFailedError, ConfigurationError
+from settings.home import Home
+
+SETTINGS = BuildSettings(Home(Path("/nowhere")))
+
+
+def words(command: str, **changes: Any) -> str:
+    return " ".join(dbt_arguments(command, replace(SETTINGS, **changes), profiles_dir=Path("/profiles")))
+
+
+def result(name: str, status: str = "success", resource_type: str = "model", message: str = "") -> NodeResult:
+    return NodeResult(
+        unique_id=f"{resource_type}.tillhouse.{name}",
+        name=name,
+        resource_type=resource_type,
+        status=status,
+        severity="error",
+        failures=None,
+        seconds=0.1,
+        message=message,
+    )
+
+
+def test_everything_dbt_writes_goes_below_the_home_folder() -> None:
+    said = words("build")
+    assert "--target-path /nowhere/dbt/target" in said
+    assert "--log-path /nowhere/logs" in said
+
+
+def test_the_as_of_date_travels_as_a_variable() -> None:
+    assert "--vars" not in words("build")
+    assert '--vars {"as_of_date": "2026-06-30"}' in words("build", as_of=date(2026, 6, 30))
+
+
+def test_selection_and_full_refresh_reach_a_build_and_never_a_parse() -> None:
+    asked: dict[str, Any] = {
+        "select": ("marts",),
+        "exclude": ("tag:slow",),
+        "full_refresh": True,
+        "resource_types": ("model",),
+    }
+    build = words("build", **asked)
+    assert "--select marts --exclude tag:slow --resource-type model --full-refresh" in build
+    assert not {"--select", "--exclude", "--resource-type", "--full-refresh"} & set(
+        words("parse", **asked).split()
+    )
+
+
+def test_a_report_without_failures_passes_and_warnings_do_not_fail_it() -> None:
+    report = BuildReport((result("a"), result("b", "warn", "test"), result("c", "skipped")))
+    report.require_success()
+    assert [found.name for found in report.warnings] == ["b"]
+    assert [found.name for found in report.skipped] == ["c"]
+
+
+@pytest.mark.parametrize("status", ["error", "fail", "runtime error"])
+def test_a_failure_is_named_and_says_that_nothing_was_published(status: str) -> None:
+    report = BuildReport((result("a"), result("bridge_holds", status, "test", "Got 3 results")))
+    with pytest.raises(BuildFailedError) as failed:
+        report.require_success()
+    assert "bridge_holds: Got 3 results" in str(failed.value)
+    assert "stay in place" in failed.value.remedy
+
+
+def test_many_failures_are_counted_and_the_first_five_shown() -> None:
+    report = BuildReport(tuple(result(f"m{number}", "error") for number in range(7)))
+    with pytest.raises(BuildFailedError, match="7 of 7") as failed:
+        report.require_success()
+    assert "and 2 more" in failed.value.problem
+    assert "m5" not in failed.value.problem
+
+
+def test_a_missing_profile_is_told_with_its_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DBT_PROFILES_DIR", str(tmp_path))
+    with pytest.raises(ConfigurationError, match=r"no profiles\.yml") as missing:
+        profiles_directory()
+    assert "make setup" in missing.value.remedy
+
+
+def test_a_selector_that_dbt_refuses_is_an_error_of_ours(tmp_path: Path) -> None:
+    runner = DbtRunner(BuildSettings(Home(tmp_path / "home"), select=("state:modified",)))
+    with pytest.raises(BuildFailedError, match="stopped before it ran"):
+        runner.build()
+
+
+def manifest(**changes: Any) -> dict[str, Any]:
+    model = {
+        "checksum": {"checksum": "abc"},
+        "raw_code": "select 1",
+        "config": {"materialized": "table"},
+        "schema": "marts",
+    }
+    return {
+        "nodes": {"model.x": {**model, **changes.get("model", {})}},
+        "macros": {"macro.y": {"macro_sql": changes.get("macro", "{% macro y() %}{% endmacro %}")}},
+        "metadata": {"vars": changes.get("vars", {})},
+    }
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"model": {"raw_code": "select 2"}},
+        {"model": {"checksum": {"checksum": "seed changed"}}},
+        {"model": {"config": {"materialized": "view"}}},
+        {"model": {"schema": "ci_marts"}},
+        {"macro": "{% macro y() %}1{% endmacro %}"},
+        {"vars": {"at_risk_days": 30}},
+    ],
+    ids=lambda changed: next(iter(changed)),
+)
+def test_the_fingerprint_sees_every_change_that_can_change_a_mart(changed: dict[str, Any]) -> None:
+    assert project_fingerprint(manifest(), SETTINGS) == project_fingerprint(manifest(), SETTINGS)
+    assert project_fingerprint(manifest(**changed), SETTINGS) != project_fingerprint(manifest(), SETTINGS)
+
+
+def test_the_fingerprint_sees_target_and_as_of_date() -> None:
+    prints = {
+        project_fingerprint(manifest(), settings)
+        for settings in (
+            SETTINGS,
+            replace(SETTINGS, target="postgres"),
+            replace(SETTINGS, as_of=date(2026, 1, 1)),
+        )
+    }
+    assert len(prints) == 3
