@@ -1,0 +1,70 @@
+-- Compact event facts per customer: lifetimes, cohorts, churn and periods read this instead of the orders.
+-- It is not cut at the as-of date, so that it changes only on the days whose orders or returns changed.
+with orders as (
+
+    select
+        source_system,
+        customer_key,
+        is_loyalty,
+        net_sales_amount,
+        order_date
+    from {{ ref('fct_orders') }}
+    where
+        is_booked
+        and customer_key is not null
+
+),
+
+refunds as (
+
+    select
+        source_system,
+        customer_key,
+        eligible_refund_amount,
+        return_date
+    from {{ ref('fct_returns') }}
+    where
+        is_refund_eligible
+        and customer_key is not null
+
+),
+
+events as (
+
+    select
+        source_system,
+        customer_key,
+        1 as orders,
+        case when is_loyalty then 1 else 0 end as loyal_orders,
+        net_sales_amount,
+        cast(0 as numeric(18, 4)) as refund_amount,
+        order_date as activity_date
+    from orders
+
+    union all
+
+    select
+        source_system,
+        customer_key,
+        0 as orders,
+        0 as loyal_orders,
+        cast(0 as numeric(18, 4)) as net_sales_amount,
+        eligible_refund_amount as refund_amount,
+        return_date as activity_date
+    from refunds
+
+)
+
+select
+    source_system,
+    customer_key,
+    cast(sum(orders) as bigint) as orders,
+    cast(sum(loyal_orders) as bigint) as loyal_orders,
+    {{ sum_money('net_sales_amount') }} as net_sales_amount,
+    {{ sum_money('refund_amount') }} as refund_amount,
+    activity_date
+from events
+group by
+    source_system,
+    customer_key,
+    activity_date

@@ -1,0 +1,102 @@
+with customers as (
+
+    select
+        source_system,
+        customer_key,
+        orders,
+        lifetime_value_to_date,
+        last_order_date,
+        as_of_date
+    from {{ ref('int_customers_summarised') }}
+
+),
+
+scores as (
+
+    select
+        customer_key,
+        r_score,
+        f_score,
+        m_score,
+        is_single_order
+    from {{ ref('int_customers_scored') }}
+
+),
+
+rules as (
+
+    select
+        segment,
+        match_order,
+        minimum_r_score,
+        maximum_r_score,
+        minimum_f_score,
+        maximum_f_score,
+        minimum_m_score,
+        maximum_m_score,
+        is_single_order_required
+    from {{ ref('segment_rules') }}
+
+),
+
+-- Rules are matched once per combination of scores that occurs, not once per customer.
+combinations as (
+
+    select distinct
+        r_score,
+        f_score,
+        m_score,
+        is_single_order
+    from scores
+
+),
+
+matched as (
+
+    select
+        combinations.r_score,
+        combinations.f_score,
+        combinations.m_score,
+        combinations.is_single_order,
+        rules.segment,
+        row_number() over (
+            partition by
+                combinations.r_score,
+                combinations.f_score,
+                combinations.m_score,
+                combinations.is_single_order
+            order by rules.match_order
+        ) as match_number
+    from combinations
+    inner join rules
+        on
+            combinations.r_score between rules.minimum_r_score and rules.maximum_r_score
+            and combinations.f_score between rules.minimum_f_score and rules.maximum_f_score
+            and combinations.m_score between rules.minimum_m_score and rules.maximum_m_score
+            and (combinations.is_single_order or not rules.is_single_order_required)
+
+)
+
+select
+    customers.customer_key,
+    customers.source_system,
+    matched.segment,
+    {{ days_between('customers.last_order_date', 'customers.as_of_date') }} as recency_days,
+    customers.orders as frequency,
+    customers.lifetime_value_to_date as monetary,
+    scores.r_score,
+    scores.f_score,
+    scores.m_score,
+    customers.last_order_date,
+    customers.as_of_date
+from customers
+inner join scores
+    on customers.customer_key = scores.customer_key
+-- A customer that no rule matches stays, without a segment: the not_null test tells of it.
+left join matched
+    on
+        scores.r_score = matched.r_score
+        and scores.f_score = matched.f_score
+        and scores.m_score = matched.m_score
+        and scores.is_single_order = matched.is_single_order
+        and matched.match_number = 1
