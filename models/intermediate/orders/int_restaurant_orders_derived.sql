@@ -1,0 +1,53 @@
+-- A restaurant order has no header of its own: its first line gives it, and lines that disagree are flagged.
+with lines as (
+
+    select
+        order_id,
+        customer_id,
+        location_id,
+        sales_channel,
+        currency,
+        is_loyalty,
+        ordered_at,
+        _business_timezone,
+        row_number() over (partition by order_id order by ordered_at, {{ text_order('line_id') }}) as line_rank
+    from {{ ref('stg_restaurant__order_items') }}
+
+),
+
+agreements as (
+
+    select
+        order_id,
+        {{ any_true('is_loyalty') }} as is_loyalty,
+        not (
+            min(location_id) = max(location_id)
+            and min(currency) = max(currency)
+            and min(ordered_at) = max(ordered_at)
+            and (count(customer_id) = 0 or (count(customer_id) = count(*) and min(customer_id) = max(customer_id)))
+            and (
+                count(sales_channel) = 0
+                or (count(sales_channel) = count(*) and min(sales_channel) = max(sales_channel))
+            )
+            and {{ any_true('is_loyalty') }} = (min(case when is_loyalty then 1 else 0 end) = 1)
+        ) as has_conflicting_lines
+    from lines
+    group by order_id
+
+)
+
+select
+    lines.order_id,
+    lines.customer_id,
+    lines.location_id,
+    lines.sales_channel,
+    lines.currency,
+    agreements.is_loyalty,
+    agreements.has_conflicting_lines,
+    lines.ordered_at,
+    {{ local_timestamp('lines.ordered_at', 'lines._business_timezone') }} as ordered_at_local,
+    {{ business_date('lines.ordered_at', 'lines._business_timezone') }} as order_date
+from lines
+inner join agreements
+    on lines.order_id = agreements.order_id
+where lines.line_rank = 1

@@ -1,0 +1,34 @@
+with deliveries as (
+
+    select
+        *,
+        {{ version_rank(['id'], updated_at='updated_at') }} as version_rank
+    from {{ source('raw', 'store_orders') }}
+
+)
+
+select
+    'store' as source_system,
+    id as order_id,
+    customer_id,
+    location_id,
+    currency,
+    status,
+    total_amount,
+    tax_amount,
+    shipping_amount,
+    coalesce(discount_amount, 0) as order_discount_amount,
+    tip_amount,
+    is_loyalty,
+    created_at as ordered_at,
+    {{ local_timestamp('created_at', '_business_timezone') }} as ordered_at_local,
+    {{ business_date('created_at', '_business_timezone') }} as order_date,
+    updated_at,
+    _feed,
+    _business_timezone,
+    _batch_id,
+    _load_sequence,
+    _row_number,
+    _arrived_at
+from deliveries
+where version_rank = 1
