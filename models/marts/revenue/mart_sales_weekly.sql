@@ -1,0 +1,58 @@
+with daily as (
+
+    select
+        source_system,
+        location_key,
+        category,
+        day_part,
+        orders,
+        units,
+        gross_revenue,
+        discounts,
+        net_sales,
+        {{ start_of('week', 'sales_date') }} as week_start
+    from {{ ref('fct_sales_daily') }}
+
+),
+
+-- An order has one day, one location and one day part, so distinct orders of a category add up over days.
+sales as (
+
+    select
+        source_system,
+        location_key,
+        category,
+        day_part,
+        week_start,
+        sum(orders) as orders,
+        {{ sum_money('units') }} as units,
+        {{ sum_money('gross_revenue') }} as gross_revenue,
+        {{ sum_money('discounts') }} as discounts,
+        {{ sum_money('net_sales') }} as net_sales
+    from daily
+    group by
+        source_system,
+        location_key,
+        category,
+        day_part,
+        week_start
+
+)
+
+select
+    {{ surrogate_key(['source_system', 'location_key', 'category', 'day_part', 'week_start']) }}
+        as sales_week_key,
+    location_key,
+
+    source_system,
+    category,
+    day_part,
+
+    cast(orders as bigint) as orders,
+    units,
+    gross_revenue,
+    discounts,
+    net_sales,
+
+    week_start
+from sales
