@@ -1,0 +1,231 @@
+"""The ledger: which deliveries there were, their numbers, what became of them. It lives in the warehouse.
+
+A delivery is (feed, content, object name). Its number within the feed (`load_sequence`) says which of two
+deliveries is the later one; once given it stays, also through a crash, a withdrawal or a rebuild.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import duckdb
+
+from ingestion.ops_schema import LOAD_ATTEMPTS, LOAD_LEDGER
+from settings.errors import NotFoundError
+
+Status = Literal["pending", "loaded", "rejected", "duplicate", "withdrawn"]
+REPLACED = "replaced"  # rule of a delivery that a newer file of the same name has taken back
+
+
+@dataclass(frozen=True)
+class LedgerEntry:
+    """One row of `ops.load_ledger`. Times are aware and in UTC here, naive in the table.
+
+    `bronze_paths` maps entity → path below the bronze folder.
+    """
+
+    batch_id: str
+    feed: str
+    load_sequence: int | None
+    object_name: str
+    content_sha256: str
+    size_bytes: int
+    delivered_at: datetime | None
+    modified_at: datetime
+    first_seen_at: datetime
+    status: Status
+    rule: str | None = None
+    message: str | None = None
+    duplicate_of: str | None = None
+    rows_read: int | None = None
+    run_id: str | None = None
+    engine: str | None = None
+    contract_version: str | None = None
+    loaded_at: datetime | None = None
+    bronze_paths: dict[str, str] | None = None
+
+    @property
+    def arrived_at(self) -> datetime:
+        """Recorded arrival: the declared delivery time, else the modification time when first seen."""
+        return self.delivered_at or self.modified_at
+
+    @property
+    def order(self) -> tuple[int, datetime, str]:
+        """Deliveries of a feed in this order; those without a number first."""
+        return (
+            -1 if self.load_sequence is None else self.load_sequence,
+            self.first_seen_at,
+            self.object_name,
+        )
+
+    @property
+    def was_replaced(self) -> bool:
+        return self.status == "withdrawn" and self.rule == REPLACED
+
+
+COLUMNS = tuple(field.name for field in fields(LedgerEntry))
+_TIMES = frozenset({"delivered_at", "modified_at", "first_seen_at", "loaded_at"})
+
+
+def naive_utc(moment: datetime) -> datetime:
+    """The same moment as the warehouse stores it."""
+    return moment.astimezone(UTC).replace(tzinfo=None)
+
+
+def make_batch_id(feed: str, content_sha256: str, object_name: str, occurrence: int = 0) -> str:
+    """An id that a second try gives again.
+
+    Args:
+        occurrence: how often this file of this feed was delivered and replaced before.
+    """
+    identity = json.dumps([feed, content_sha256, object_name, occurrence])
+    return f"{feed}-{hashlib.sha256(identity.encode('utf-8', 'surrogatepass')).hexdigest()[:12]}"
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A delivery that has no number yet."""
+
+    object_name: str
+    first_seen_at: datetime
+    delivered_at: datetime | None
+
+
+def number_arrivals(known: Iterable[LedgerEntry], arrivals: Sequence[Arrival]) -> list[int]:
+    """Sequence numbers of new deliveries of one feed, in the order given.
+
+    With a delivery time: its epoch seconds × 1000 + how many of the feed already carry that time, given out in
+    the order (delivery time, first seen, name). Without: the highest so far + 1, in the order (first seen,
+    name). A file that was delivered late sorts where it belongs, whenever it comes.
+
+    Args:
+        known: every ledger entry of the feed.
+    """
+    taken = {entry.load_sequence for entry in known if entry.load_sequence is not None}
+    numbers = [0] * len(arrivals)
+    earliest = datetime.min.replace(tzinfo=UTC)
+    order = sorted(
+        range(len(arrivals)),
+        key=lambda index: (
+            arrivals[index].delivered_at or earliest,
+            arrivals[index].first_seen_at,
+            arrivals[index].object_name,
+        ),
+    )
+    highest = max(taken, default=0)
+    for index in order:
+        delivered_at = arrivals[index].delivered_at
+        if delivered_at is None:
+            highest += 1
+            number = highest
+        else:
+            base = int(delivered_at.timestamp()) * 1000
+            number = base + sum(1 for other in taken if base <= other < base + 1000)
+            while number in taken:
+                number += 1
+        taken.add(number)
+        numbers[index] = number
+    return numbers
+
+
+class Ledger:
+    """Reads and writes of `ops.load_ledger` and `ops.load_attempts` on one connection.
+
+    It opens no transaction of its own: who calls decides what commits together.
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+
+    def entries(self, feed: str | None = None) -> list[LedgerEntry]:
+        """All deliveries, of one feed or of all, in the order (feed, number)."""
+        where, parameters = ("where feed = ?", [feed]) if feed is not None else ("", [])
+        rows = self._connection.execute(
+            f"select {', '.join(COLUMNS)} from {LOAD_LEDGER} {where}", parameters
+        ).fetchall()
+        return sorted((_entry(row) for row in rows), key=lambda entry: (entry.feed, entry.order))
+
+    def entry(self, batch_id: str) -> LedgerEntry:
+        """The delivery with this id.
+
+        Raises:
+            NotFoundError: when there is none.
+        """
+        row = self._connection.execute(
+            f"select {', '.join(COLUMNS)} from {LOAD_LEDGER} where batch_id = ?", [batch_id]
+        ).fetchone()
+        if row is None:
+            raise NotFoundError(
+                f"there is no batch {batch_id!r} in the ledger",
+                remedy="`tillhouse status` lists the batches of every feed",
+                rule="batch_id",
+            )
+        return _entry(row)
+
+    def insert(self, entries: Sequence[LedgerEntry]) -> None:
+        """Add deliveries."""
+        if entries:
+            marks = ", ".join("?" for _ in COLUMNS)
+            self._connection.executemany(
+                f"insert into {LOAD_LEDGER} ({', '.join(COLUMNS)}) values ({marks})",
+                [_row(entry) for entry in entries],
+            )
+
+    def update(self, entry: LedgerEntry) -> None:
+        """Write every column of a delivery that is there."""
+        changed = COLUMNS[1:]
+        self._connection.execute(
+            f"update {LOAD_LEDGER} set {', '.join(f'{name} = ?' for name in changed)} where batch_id = ?",
+            [*_row(entry)[1:], entry.batch_id],
+        )
+
+    def record_attempt(
+        self, entry: LedgerEntry, *, run_id: str, action: str, attempted_at: datetime, fingerprint: str
+    ) -> None:
+        """Note a try at a delivery and what came of it."""
+        self._connection.execute(
+            f"insert into {LOAD_ATTEMPTS} values (?, ?, ?, ?, ?, ?)",
+            [entry.batch_id, run_id, naive_utc(attempted_at), action, entry.status, fingerprint],
+        )
+
+    def last_fingerprints(self, feed: str) -> dict[str, str]:
+        """Rejected delivery → fingerprint of the feed's definition at its last try."""
+        rows = self._connection.execute(
+            f"select attempts.batch_id, arg_max(attempts.feed_fingerprint, attempts.attempted_at)"
+            f" from {LOAD_ATTEMPTS} as attempts join {LOAD_LEDGER} as ledger using (batch_id)"
+            " where ledger.feed = ? and ledger.status = 'rejected' group by 1",
+            [feed],
+        ).fetchall()
+        return dict(rows)
+
+
+def rejected(entry: LedgerEntry, rule: str, message: str, **changes: Any) -> LedgerEntry:
+    """The entry after a refusal."""
+    return replace(entry, status="rejected", rule=rule, message=message, loaded_at=None, **changes)
+
+
+def _row(entry: LedgerEntry) -> list[object]:
+    values: list[object] = []
+    for name in COLUMNS:
+        value = getattr(entry, name)
+        if name in _TIMES and value is not None:
+            value = naive_utc(value)
+        elif name == "bronze_paths" and value is not None:
+            value = json.dumps(value, sort_keys=True)
+        values.append(value)
+    return values
+
+
+def _entry(row: Sequence[Any]) -> LedgerEntry:
+    values = dict(zip(COLUMNS, row, strict=True))
+    for name in _TIMES:
+        if values[name] is not None:
+            values[name] = values[name].replace(tzinfo=UTC)
+    if values["bronze_paths"] is not None:
+        values["bronze_paths"] = json.loads(values["bronze_paths"])
+    return LedgerEntry(**values)

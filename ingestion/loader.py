@@ -1,0 +1,306 @@
+"""Loaders: rows, quarantine, counts and ledger entry of one delivery in one transaction of the warehouse.
+
+What commits is checked before it commits: as many rows as the validation counted, the same exact totals of every
+decimal column. Anything else rolls back and leaves the warehouse as it was.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Protocol
+
+import duckdb
+
+from ingestion.contract import Contract, load_contracts, raw_column_types
+from ingestion.engines.base import EntityOutcome, Statement
+from ingestion.ledger import Ledger, LedgerEntry, naive_utc
+from ingestion.ops_schema import (
+    DRIFT_EVENTS,
+    LOAD_ENTITY_COUNTS,
+    OPS_TABLES,
+    QUARANTINE,
+    ensure_tables,
+)
+from settings.errors import BusyError, ConfigurationError, TillhouseError
+from settings.home import Home
+
+QUARANTINE_COLUMNS = tuple(name for name, _ in OPS_TABLES[QUARANTINE])
+
+
+class ReconciliationError(TillhouseError):
+    """What stands in the raw table is not what the validation counted; the transaction was rolled back."""
+
+
+@dataclass(frozen=True)
+class EntityLoad:
+    """One entity of a delivery. The statements give its accepted rows in the raw table's column order and its
+    quarantine rows in the order of `ops.quarantine`."""
+
+    contract: Contract
+    outcome: EntityOutcome
+    accepted: Statement
+    quarantined: Statement
+
+
+@dataclass(frozen=True)
+class BatchLoad:
+    """A delivery to load.
+
+    Attributes:
+        entry: the ledger entry as it is to be.
+        replaced: entries whose rows go in the same transaction, as they are to be.
+        is_repeat: rows of this batch may be there already (reload).
+    """
+
+    entry: LedgerEntry
+    entities: tuple[EntityLoad, ...]
+    loaded_at: datetime
+    replaced: tuple[LedgerEntry, ...] = ()
+    is_repeat: bool = False
+
+
+class Loader(Protocol):
+    """Writes deliveries into one warehouse."""
+
+    @property
+    def ledger(self) -> Ledger: ...
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Everything inside commits together, or nothing does."""
+
+    def load(self, batch: BatchLoad) -> None:
+        """Load one delivery inside the caller's transaction.
+
+        Raises:
+            ReconciliationError: when the rows that arrived are not the rows that were counted.
+        """
+
+    def withdraw(self, entry: LedgerEntry) -> None:
+        """Remove every row of a delivery and write its entry, inside the caller's transaction."""
+
+    def reject(self, entry: LedgerEntry, *, ingested_at: datetime) -> None:
+        """Write the entry of a refused delivery and its line in the quarantine, inside the caller's transaction."""
+
+    def close(self) -> None:
+        """Let go of the warehouse."""
+
+
+def open_loader(target: str, home: Home) -> Loader:
+    """The loader of a target.
+
+    Raises:
+        ConfigurationError: for a target that has no loader.
+        BusyError: when another process has the warehouse open.
+    """
+    if target != "duckdb":
+        raise ConfigurationError(
+            f"there is no loader for the target {target!r}", remedy="use the target duckdb", rule="target"
+        )
+    return DuckDBLoader(home)
+
+
+class DuckDBLoader:
+    """Loads into `warehouse.duckdb` of the home folder."""
+
+    def __init__(self, home: Home) -> None:
+        home.ensure()
+        is_new = not home.warehouse.exists()
+        try:
+            self._connection = duckdb.connect(str(home.warehouse))
+        except duckdb.IOException as error:
+            if "lock" not in str(error):
+                raise
+            raise BusyError(
+                f"another process has {home.warehouse} open",
+                remedy="wait until it has ended, or close the program that holds the file",
+                rule="one_writer",
+            ) from error
+        if is_new:
+            home.warehouse.chmod(0o600)
+        # Times are naive UTC everywhere; the session's zone must never have a say.
+        self._connection.execute("set TimeZone = 'UTC'")
+        ensure_tables(self._connection, load_contracts().values())
+        self._ledger = Ledger(self._connection)
+
+    @property
+    def ledger(self) -> Ledger:
+        return self._ledger
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """See `Loader.transaction`."""
+        self._connection.begin()
+        try:
+            yield
+        except BaseException:
+            # A failed commit or a lost file has ended the transaction already; the first error is the story.
+            with suppress(duckdb.Error):
+                self._connection.rollback()
+            raise
+        self._connection.commit()
+
+    def load(self, batch: BatchLoad) -> None:
+        """See `Loader.load`."""
+        for former in batch.replaced:
+            self.withdraw(former)
+        entry = batch.entry
+        if batch.is_repeat:
+            self._delete_rows(entry, [entity.contract.raw_table for entity in batch.entities])
+        for entity in batch.entities:
+            self._insert_entity(entry, entity)
+        self._insert_counts(entry, batch.entities)
+        self._insert_drift(entry, batch.entities, batch.loaded_at)
+        self._release_file_row(entry)
+        self._ledger.update(entry)
+
+    def withdraw(self, entry: LedgerEntry) -> None:
+        """See `Loader.withdraw`."""
+        contracts = load_contracts()
+        names = list(entry.bronze_paths or {})
+        self._delete_rows(entry, [contracts[name].raw_table for name in names if name in contracts])
+        self._connection.execute(f"delete from {QUARANTINE} where batch_id = ?", [entry.batch_id])
+        self._ledger.update(entry)
+
+    def reject(self, entry: LedgerEntry, *, ingested_at: datetime) -> None:
+        """See `Loader.reject`."""
+        self._connection.execute(
+            f"delete from {QUARANTINE} where batch_id = ? and row_number is null", [entry.batch_id]
+        )
+        values: dict[str, object] = {
+            "batch_id": entry.batch_id,
+            "feed": entry.feed,
+            "source_file": entry.object_name,
+            "file_sha256": entry.content_sha256,
+            "rule": entry.rule,
+            "message": entry.message,
+            "_ingested_at": naive_utc(ingested_at),
+            "run_id": entry.run_id,
+            "status": "open",
+        }
+        self._connection.execute(
+            f"insert into {QUARANTINE} ({', '.join(values)}) values ({', '.join('?' for _ in values)})",
+            list(values.values()),
+        )
+        self._ledger.update(entry)
+
+    def close(self) -> None:
+        """See `Loader.close`."""
+        self._connection.close()
+
+    def _delete_rows(self, entry: LedgerEntry, raw_tables: Sequence[str]) -> None:
+        for table in raw_tables:
+            self._connection.execute(f"delete from {table} where _batch_id = ?", [entry.batch_id])
+        self._connection.execute(f"delete from {LOAD_ENTITY_COUNTS} where batch_id = ?", [entry.batch_id])
+        self._connection.execute(f"delete from {DRIFT_EVENTS} where batch_id = ?", [entry.batch_id])
+        self._connection.execute(
+            f"delete from {QUARANTINE} where batch_id = ? and row_number is not null", [entry.batch_id]
+        )
+
+    def _insert_entity(self, entry: LedgerEntry, entity: EntityLoad) -> None:
+        contract, outcome = entity.contract, entity.outcome
+        counted = {
+            "rows read": (
+                outcome.rows_read,
+                outcome.rows_accepted
+                + outcome.rows_quarantined
+                + outcome.rows_duplicate
+                + outcome.rows_excluded,
+            )
+        }
+        names = ", ".join(f'"{name}"' for name, _ in raw_column_types(contract))
+        inserted = self._insert(f"insert into {contract.raw_table} ({names})", entity.accepted)
+        counted["rows accepted"] = (outcome.rows_accepted, inserted)
+        quarantined = 0
+        if outcome.rows_quarantined:
+            columns = ", ".join(QUARANTINE_COLUMNS)
+            quarantined = self._insert(f"insert into {QUARANTINE} ({columns})", entity.quarantined)
+        counted["rows quarantined"] = (outcome.rows_quarantined, quarantined)
+        for what, (expected, found) in counted.items():
+            if expected != found:
+                raise self._mismatch(entry, entity, what, expected, found)
+        self._check_totals(entry, entity)
+
+    def _insert(self, head: str, statement: Statement) -> int:
+        row = self._connection.execute(f"{head} {statement.sql}", dict(statement.parameters)).fetchone()
+        return int(row[0]) if row else 0
+
+    def _check_totals(self, entry: LedgerEntry, entity: EntityLoad) -> None:
+        """Sum what stands in the raw table for this batch and compare with what the validation summed."""
+        columns = entity.contract.decimal_columns
+        sums = "".join(f', coalesce(sum("{name}"), 0)' for name in columns)
+        # The number lets the scan skip the blocks of other deliveries.
+        row = self._connection.execute(
+            f"select count(*){sums} from {entity.contract.raw_table}"
+            " where _load_sequence = ? and _batch_id = ?",
+            [entry.load_sequence, entry.batch_id],
+        ).fetchone()
+        found = row or (0,)
+        if found[0] != entity.outcome.rows_accepted:
+            raise self._mismatch(entry, entity, "rows in the table", entity.outcome.rows_accepted, found[0])
+        for name, total in zip(columns, found[1:], strict=True):
+            expected = entity.outcome.control_totals.get(name, Decimal(0))
+            if Decimal(total) != expected:
+                raise self._mismatch(entry, entity, f"total of {name}", expected, total)
+
+    def _mismatch(
+        self, entry: LedgerEntry, entity: EntityLoad, what: str, expected: object, found: object
+    ) -> ReconciliationError:
+        return ReconciliationError(
+            f"feed {entry.feed}, file {entry.object_name!r}, {entity.contract.entity}: {what} should be"
+            f" {expected}, found {found}; nothing of the file was loaded",
+            remedy="run again; if it comes back, report it with the file",
+            rule="conservation",
+        )
+
+    def _insert_counts(self, entry: LedgerEntry, entities: Sequence[EntityLoad]) -> None:
+        columns = [name for name, _ in OPS_TABLES[LOAD_ENTITY_COUNTS]]
+        self._connection.executemany(
+            f"insert into {LOAD_ENTITY_COUNTS} ({', '.join(columns)})"
+            f" values ({', '.join('?' for _ in columns)})",
+            [
+                [
+                    entry.batch_id,
+                    entry.feed,
+                    entity.contract.entity,
+                    entity.outcome.rows_read,
+                    entity.outcome.rows_accepted,
+                    entity.outcome.rows_quarantined,
+                    entity.outcome.rows_duplicate,
+                    entity.outcome.rows_excluded,
+                    entity.outcome.rows_conflicting,
+                    _exact(entity.outcome.control_totals),
+                    json.dumps(dict(entity.outcome.null_counts)),
+                    entity.outcome.min_event_at,
+                    entity.outcome.max_event_at,
+                ]
+                for entity in entities
+            ],
+        )
+
+    def _insert_drift(self, entry: LedgerEntry, entities: Sequence[EntityLoad], seen_at: datetime) -> None:
+        rows = [
+            [
+                entry.batch_id, entry.feed, entity.contract.entity,
+                event.kind, event.column_name, event.detail, naive_utc(seen_at),
+            ]
+            for entity in entities
+            for event in entity.outcome.drift
+        ]  # fmt: skip
+        if rows:
+            self._connection.executemany(f"insert into {DRIFT_EVENTS} values (?, ?, ?, ?, ?, ?, ?)", rows)
+
+    def _release_file_row(self, entry: LedgerEntry) -> None:
+        self._connection.execute(
+            f"update {QUARANTINE} set status = 'released'"
+            " where batch_id = ? and row_number is null and status = 'open'",
+            [entry.batch_id],
+        )
+
+
+def _exact(totals: Mapping[str, Decimal]) -> str:
+    return json.dumps({name: f"{total:f}" for name, total in totals.items()})

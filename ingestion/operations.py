@@ -1,0 +1,421 @@
+"""Questions that people ask about runs and deliveries, and the writers of `ops.runs` and `ops.dbt_results`.
+
+Every function opens the warehouse for itself and lets go of it before it returns. Times are aware UTC in what
+goes in, naive UTC in what comes out of a `Table`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from ingestion.ledger import naive_utc
+from ingestion.ops_schema import (
+    DBT_RESULTS,
+    LOAD_ENTITY_COUNTS,
+    LOAD_LEDGER,
+    OPS_TABLES,
+    QUARANTINE,
+    RUNS,
+    ensure_tables,
+)
+from ingestion.report import IngestionReport
+from settings.errors import BusyError, NotFoundError, UsageError
+from settings.home import Home
+
+# What a spreadsheet would take for a formula, and what only looks like one: a signed number.
+FORMULA_START = r"^[=+\-@\t\r]"
+NUMBER = r"^[+\-]?([0-9]+([.,][0-9]*)?|[.,][0-9]+)([eE][+\-]?[0-9]+)?$"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of an answer under their column names."""
+
+    columns: tuple[str, ...]
+    rows: list[tuple[Any, ...]]
+
+    def records(self) -> list[dict[str, Any]]:
+        """The rows as dictionaries."""
+        return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """One row of `ops.runs`; times are naive UTC."""
+
+    run_id: str
+    started_at: datetime
+    finished_at: datetime | None
+    target: str
+    status: str
+    files_seen: int
+    files_loaded: int
+    files_duplicate: int
+    files_rejected: int
+    rows_read: int
+    rows_accepted: int
+    rows_quarantined: int
+    as_of_date: date | None
+    published_at: datetime | None
+    message: str | None
+
+
+@dataclass(frozen=True)
+class QuarantineFilter:
+    """Which quarantine rows are meant; what is None does not filter. `day` is the day of ingestion, in UTC."""
+
+    feed: str | None = None
+    batch_id: str | None = None
+    entity: str | None = None
+    rule: str | None = None
+    status: str | None = "open"
+    day: date | None = None
+
+    def where(self) -> tuple[str, list[object]]:
+        """The condition and its parameters."""
+        wanted = {
+            "feed": self.feed,
+            "batch_id": self.batch_id,
+            "entity": self.entity,
+            "rule": self.rule,
+            "status": self.status,
+            "cast(_ingested_at as date)": self.day,
+        }
+        parts = {name: value for name, value in wanted.items() if value is not None}
+        return " and ".join(["true", *(f"{name} = ?" for name in parts)]), list(parts.values())
+
+
+ALL_OPEN = QuarantineFilter()
+
+
+# Runs
+
+
+def start_run(home: Home, run_id: str, *, target: str) -> None:
+    """Note that a run begins. A run id that is there already begins again."""
+    with _writing(home) as connection:
+        connection.execute(f"delete from {RUNS} where run_id = ?", [run_id])
+        connection.execute(
+            f"insert into {RUNS} (run_id, started_at, target, status, files_seen, files_loaded, files_duplicate,"
+            " files_rejected, rows_read, rows_accepted, rows_quarantined)"
+            " values (?, ?, ?, 'running', 0, 0, 0, 0, 0, 0, 0)",
+            [run_id, naive_utc(datetime.now(UTC)), target],
+        )
+
+
+def record_ingestion(home: Home, run_id: str, report: IngestionReport) -> None:
+    """Write a run's file and row counts."""
+    names = (
+        "files_seen", "files_loaded", "files_duplicate", "files_rejected",
+        "rows_read", "rows_accepted", "rows_quarantined",
+    )  # fmt: skip
+    with _writing(home) as connection:
+        connection.execute(
+            f"update {RUNS} set {', '.join(f'{name} = ?' for name in names)} where run_id = ?",
+            [*(getattr(report, name) for name in names), run_id],
+        )
+
+
+def finish_run(
+    home: Home,
+    run_id: str,
+    *,
+    status: str,
+    message: str | None = None,
+    published_at: datetime | None = None,
+    as_of_date: date | None = None,
+) -> None:
+    """Note how a run ended. `published_at` is aware, or naive UTC."""
+    published = published_at
+    if published is not None and published.tzinfo is not None:
+        published = naive_utc(published)
+    with _writing(home) as connection:
+        connection.execute(
+            f"update {RUNS} set finished_at = ?, status = ?, message = ?, published_at = ?,"
+            " as_of_date = coalesce(?, as_of_date) where run_id = ?",
+            [naive_utc(datetime.now(UTC)), str(status), message, published, as_of_date, run_id],
+        )
+
+
+def record_dbt_results(
+    home: Home,
+    run_id: str,
+    results: Sequence[tuple[str, str, str, str, str | None, int | None, float, str | None]],
+) -> None:
+    """Replace a run's rows of `ops.dbt_results`, in one statement.
+
+    Args:
+        results: (unique_id, resource_type, name, status, severity, failures, seconds, message) of each node.
+    """
+    types = ("varchar", "varchar", "varchar", "varchar", "varchar", "bigint", "double", "varchar")
+    columns = list(zip(*results, strict=True)) or [()] * len(types)
+    lists = ", ".join(f"unnest(?::{name}[])" for name in types)
+    with _writing(home) as connection:
+        connection.execute(f"delete from {DBT_RESULTS} where run_id = ?", [run_id])
+        connection.execute(
+            f"insert into {DBT_RESULTS} select ?, {lists}, ?",
+            [run_id, *(list(column) for column in columns), naive_utc(datetime.now(UTC))],
+        )
+
+
+def run_row(home: Home, run_id: str) -> RunRow:
+    """The row of one run.
+
+    Raises:
+        NotFoundError: when no such run was recorded.
+    """
+    names = ", ".join(RunRow.__dataclass_fields__)
+    found = _ask(home, f"select {names} from {RUNS} where run_id = ?", [run_id])
+    if not found.rows:
+        raise NotFoundError(f"there is no run {run_id!r}", remedy="`tillhouse status` lists the last runs")
+    return RunRow(*found.rows[0])
+
+
+def last_runs(home: Home, limit: int = 10) -> Table:
+    """The newest runs, newest first."""
+    return _ask(
+        home,
+        "select run_id, started_at, epoch(coalesce(finished_at, started_at) - started_at) as seconds, target,"
+        " status, files_seen, files_loaded, files_duplicate, files_rejected, rows_read, rows_accepted,"
+        f" rows_quarantined, as_of_date, published_at, message from {RUNS}"
+        " order by started_at desc, run_id limit ?",
+        [limit],
+    )
+
+
+def failed_dbt_results(home: Home, run_id: str) -> Table:
+    """Models and tests of a run that did not pass."""
+    return _ask(
+        home,
+        f"select resource_type, name, status, severity, failures, message from {DBT_RESULTS}"
+        " where run_id = ? and status not in ('success', 'pass', 'skipped') order by resource_type, name",
+        [run_id],
+    )
+
+
+# Deliveries
+
+
+def ledger_by_feed(home: Home) -> Table:
+    """One row per feed: how many deliveries in each state, rows read, the newest delivery."""
+    states = ("loaded", "rejected", "pending", "withdrawn", "duplicate")
+    counts = ", ".join(f"count(*) filter (status = '{state}') as {state}" for state in states)
+    return _ask(
+        home,
+        f"select feed, {counts}, coalesce(sum(rows_read) filter (status = 'loaded'), 0)::bigint as rows_read,"
+        " arg_max(object_name, load_sequence) filter (status = 'loaded') as newest_file,"
+        f" max(loaded_at) as last_loaded_at from {LOAD_LEDGER} group by feed order by feed",
+    )
+
+
+def ledger_entries(
+    home: Home, *, feed: str | None = None, status: str | None = None, limit: int = 50
+) -> Table:
+    """Deliveries, the newest number first.
+
+    Raises:
+        NotFoundError: when the feed has no delivery.
+    """
+    conditions, parameters = ["true"], list[object]()
+    for name, value in (("feed", feed), ("status", status)):
+        if value is not None:
+            conditions.append(f"{name} = ?")
+            parameters.append(value)
+    found = _ask(
+        home,
+        "select batch_id, feed, load_sequence, object_name, status, rule, message, rows_read, duplicate_of,"
+        f" size_bytes, delivered_at, first_seen_at, loaded_at from {LOAD_LEDGER}"
+        f" where {' and '.join(conditions)}"
+        " order by feed, load_sequence desc nulls last, first_seen_at desc, object_name limit ?",
+        [*parameters, limit],
+    )
+    if feed is not None and status is None and not found.rows:
+        raise NotFoundError(
+            f"no delivery of a feed {feed!r} was ever seen",
+            remedy="`tillhouse status` lists the feeds that have delivered",
+            rule="feed",
+        )
+    return found
+
+
+def freshness(home: Home) -> Table:
+    """One row per feed and entity: newest event, newest delivery, last load, rows in the warehouse."""
+    return _ask(
+        home,
+        "select counts.feed, counts.entity, max(counts.max_event_at) as newest_event_at,"
+        " max(coalesce(ledger.delivered_at, ledger.modified_at)) as newest_delivery_at,"
+        " max(ledger.loaded_at) as last_loaded_at, sum(counts.rows_accepted)::bigint as rows_accepted"
+        f" from {LOAD_ENTITY_COUNTS} as counts join {LOAD_LEDGER} as ledger using (batch_id)"
+        " where ledger.status = 'loaded' group by all order by 1, 2",
+    )
+
+
+def rows_loaded(home: Home) -> int:
+    """Accepted rows of all loaded deliveries."""
+    found = _ask(
+        home,
+        f"select coalesce(sum(counts.rows_accepted), 0)::bigint from {LOAD_ENTITY_COUNTS} as counts"
+        f" join {LOAD_LEDGER} as ledger using (batch_id) where ledger.status = 'loaded'",
+    )
+    return int(found.rows[0][0])
+
+
+def data_fingerprint(home: Home) -> str:
+    """A hash over what is loaded: it changes when a delivery is loaded, reloaded or withdrawn."""
+    found = _ask(
+        home,
+        "select coalesce(string_agg(concat_ws('|', batch_id, load_sequence, contract_version, loaded_at), chr(10)"
+        f" order by batch_id), '') from {LOAD_LEDGER} where status = 'loaded'",
+    )
+    return hashlib.sha256(found.rows[0][0].encode("utf-8")).hexdigest()
+
+
+# Quarantine
+
+
+def quarantine_summary(home: Home, only: QuarantineFilter = ALL_OPEN) -> Table:
+    """Counts by feed, entity, rule and day of ingestion; a rejected file counts under `files`."""
+    where, parameters = only.where()
+    return _ask(
+        home,
+        "select feed, entity, rule, cast(_ingested_at as date) as day,"
+        " count(*) filter (row_number is not null) as rows, count(*) filter (row_number is null) as files,"
+        f" count(distinct batch_id) as batches from {QUARANTINE} where {where}"
+        " group by all order by feed, entity nulls first, rule, day",
+        parameters,
+    )
+
+
+def quarantine_rows(home: Home, only: QuarantineFilter = ALL_OPEN, *, limit: int = 50) -> Table:
+    """The rows themselves, in the order of their files."""
+    where, parameters = only.where()
+    return _ask(
+        home,
+        "select batch_id, feed, entity, source_file, row_number, rule, column_name, raw_value, message, status"
+        f" from {QUARANTINE} where {where} order by feed, source_file, batch_id, entity, row_number limit ?",
+        [*parameters, limit],
+    )
+
+
+def quarantine_row(
+    home: Home, batch_id: str, row_number: int | None, *, entity: str | None = None
+) -> dict[str, Any]:
+    """Everything about one bad row, or about a rejected file (`row_number` None).
+
+    Raises:
+        NotFoundError: when it is not in the quarantine.
+    """
+    names = ", ".join(name for name, _ in OPS_TABLES[QUARANTINE])
+    found = _ask(
+        home,
+        f"select {names} from {QUARANTINE} where batch_id = ? and row_number is not distinct from ?::bigint"
+        " and (?::varchar is null or entity = ?) order by entity limit 1",
+        [batch_id, row_number, entity, entity],
+    )
+    if not found.rows:
+        row = "the file itself" if row_number is None else f"row {row_number}"
+        raise NotFoundError(
+            f"batch {batch_id!r}: {row} is not in the quarantine",
+            remedy="`tillhouse quarantine list` shows what is",
+            rule="quarantine",
+        )
+    return found.records()[0]
+
+
+def export_quarantine(home: Home, path: Path, only: QuarantineFilter = ALL_OPEN) -> int:
+    """Write quarantine rows as CSV that a spreadsheet opens without running anything. Returns their number.
+
+    A text cell that begins like a formula gets a leading apostrophe; signed numbers stay as they are.
+
+    Raises:
+        UsageError: when the file cannot be written.
+    """
+    where, parameters = only.where()
+    cells = ", ".join(
+        f"case when regexp_matches({name}, '{FORMULA_START}') and not regexp_full_match({name}, '{NUMBER}')"
+        f" then '''' || {name} else {name} end as {name}"
+        if definition.startswith("varchar")
+        else name
+        for name, definition in OPS_TABLES[QUARANTINE]
+    )
+    try:
+        # Made before the copy, so that it is private from its first byte.
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be written: {error.strerror}",
+            remedy="name a file in a folder that you may write to",
+        ) from error
+    target = str(path).replace("'", "''")
+    with _reading(home) as connection:
+        copied = connection.execute(
+            f"copy (select {cells} from {QUARANTINE} where {where}"
+            f" order by feed, source_file, batch_id, entity, row_number)"
+            f" to '{target}' (format csv, header true, use_tmp_file false)",
+            parameters,
+        ).fetchone()
+    return int(copied[0]) if copied else 0
+
+
+# Connections
+
+
+@contextmanager
+def _writing(home: Home) -> Iterator[duckdb.DuckDBPyConnection]:
+    home.ensure()
+    with _connect(home, read_only=False) as connection:
+        ensure_tables(connection, ())
+        connection.begin()
+        yield connection
+        connection.commit()
+
+
+@contextmanager
+def _reading(home: Home) -> Iterator[duckdb.DuckDBPyConnection]:
+    if not home.warehouse.exists():
+        raise NotFoundError(
+            f"there is no warehouse in {home.root} yet",
+            remedy="`tillhouse demo` or `tillhouse run` makes one",
+            rule="no_warehouse",
+        )
+    with _connect(home, read_only=True) as connection:
+        try:
+            yield connection
+        except duckdb.CatalogException as error:
+            raise NotFoundError(
+                f"the warehouse in {home.root} has no ledger yet",
+                remedy="`tillhouse run` loads what lies in the landing folders",
+                rule="no_warehouse",
+            ) from error
+
+
+def _connect(home: Home, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+    is_new = not home.warehouse.exists()
+    try:
+        connection = duckdb.connect(str(home.warehouse), read_only=read_only)
+    except duckdb.IOException as error:
+        if "lock" not in str(error):
+            raise
+        raise BusyError(
+            f"another process is writing to {home.warehouse}",
+            remedy="wait until its run has ended",
+            rule="one_writer",
+        ) from error
+    if is_new:
+        home.warehouse.chmod(0o600)
+    return connection
+
+
+def _ask(home: Home, sql: str, parameters: Sequence[object] = ()) -> Table:
+    with _reading(home) as connection:
+        found = connection.execute(sql, list(parameters))
+        return Table(tuple(column[0] for column in found.description or ()), found.fetchall())
