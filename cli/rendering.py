@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+
+from settings.errors import UsageError
 
 NUMERIC = (int, float)
 
@@ -50,3 +52,19 @@ def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]
 def _escaped(text: str) -> str:
     # Square brackets in data are no markup.
     return text.replace("[", r"\[")
+
+
+def read_date(option: str, text: str) -> date | None:
+    """A date that a user wrote; None for nothing.
+
+    Raises:
+        UsageError: when it is no date.
+    """
+    if not text:
+        return None
+    try:
+        return datetime.strptime(text, "%Y-%m-%d").date()  # noqa: DTZ007  (a calendar date has no zone)
+    except ValueError as error:
+        raise UsageError(
+            f"{option} {text!r} is no date", remedy="write it as YYYY-MM-DD", rule="date"
+        ) from error

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shutil
 import time
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from cli.rendering import console, show_table
+from cli.rendering import console, read_date, show_table
 from settings.errors import ExitCode, UsageError
 from settings.home import PROJECT_ROOT, Home
 
@@ -87,7 +87,11 @@ def run(
     Examples: tillhouse run · tillhouse run --feeds examples/feeds/pizzaplace.yml --as-of 2015-12-31
     """
     return _run(
-        Home.from_environment(), feeds=feeds, as_of=_date(as_of), target=target, full_refresh=full_refresh
+        Home.from_environment(),
+        feeds=feeds,
+        as_of=read_date("--as-of", as_of),
+        target=target,
+        full_refresh=full_refresh,
     )
 
 
@@ -103,6 +107,7 @@ def generate(orders: Orders = 24_000, seed: Seed = 7, first: First = 0, last: La
 
 def _deliver(home: Home, *, orders: int, seed: int, first: int, last: int | None) -> None:
     from sample_data.generator import generate as write_sample  # noqa: PLC0415  (numpy, arrow: not for `--help`)
+
     from sample_data.plan import SamplePlan  # noqa: PLC0415
 
     started = time.monotonic()
@@ -149,12 +154,3 @@ def _headlines(home: Home) -> None:
         found = connection.execute(HEADLINES)
         columns = [column[0] for column in found.description or []]
         show_table("Published", columns, found.fetchall(), empty="the published marts hold no order yet")
-
-
-def _date(text: str) -> date | None:
-    if not text:
-        return None
-    try:
-        return datetime.strptime(text, "%Y-%m-%d").date()  # noqa: DTZ007  (a calendar date has no zone)
-    except ValueError as error:
-        raise UsageError(f"--as-of {text!r} is no date", remedy="write it as YYYY-MM-DD") from error
