@@ -1,18 +1,24 @@
-{# The casts before the product keep it inside 38 digits on every engine: 19 + 18 digits, 8 or 12 decimals. #}
 {% macro money(expression) -%}
     cast({{ expression }} as numeric(18, 4))
 {%- endmacro %}
 
-{% macro multiply_money(quantity, unit_amount) -%}
-    cast(
-        round(cast({{ quantity }} as numeric(19, 4)) * cast({{ unit_amount }} as numeric(18, 4)), 4) as numeric(18, 4)
-    )
+{# Every engine rounds decimals half away from zero, and says so only of round(): a bare cast may cut. #}
+{% macro rounded_money(expression) -%}
+    cast(round({{ expression }}, 4) as numeric(18, 4))
 {%- endmacro %}
 
+{# The casts before the product keep it inside 38 digits on every engine: 19 + 18 digits, 8 decimals. #}
+{% macro exact_product(quantity, unit_amount) -%}
+    cast(cast({{ quantity }} as numeric(19, 4)) * cast({{ unit_amount }} as numeric(18, 4)) as numeric(38, 8))
+{%- endmacro %}
+
+{% macro multiply_money(quantity, unit_amount) -%}
+    {{ rounded_money(exact_product(quantity, unit_amount)) }}
+{%- endmacro %}
+
+{# 19 + 18 digits, 12 decimals. #}
 {% macro convert_money(amount, rate) -%}
-    cast(
-        round(cast({{ amount }} as numeric(19, 4)) * cast({{ rate }} as numeric(18, 8)), 4) as numeric(18, 4)
-    )
+    {{ rounded_money('cast(' ~ amount ~ ' as numeric(19, 4)) * cast(' ~ rate ~ ' as numeric(18, 8))') }}
 {%- endmacro %}
 
 {% macro sum_money(expression) -%}

@@ -1,6 +1,7 @@
 -- Largest remainder in units of 0.0001: every line gets its whole units, the leftover units go to the largest
 -- remainders, ties to the smaller line id, so the shares add up to the order's discount exactly.
--- A line's weight is what its own discount left of it; where nothing is left on any line, lines weigh the same.
+-- A line's weight is what its own discount left of it. Where nothing is left on any line, nothing can be shared: the
+-- order shows the difference to its header.
 with discounted_orders as (
 
     select
@@ -34,11 +35,7 @@ weighed as (
         line_id,
         case when order_discount_amount < 0 then -1 else 1 end as direction,
         cast(abs(order_discount_amount) * 10000 as numeric(19, 0)) as discount_units,
-        case
-            when sum(remaining_amount) over (partition by order_id) > 0
-                then cast(remaining_amount * 10000 as numeric(18, 0))
-            else cast(1 as numeric(18, 0))
-        end as weight
+        cast(remaining_amount * 10000 as numeric(18, 0)) as weight
     from lines
 
 ),
@@ -68,6 +65,7 @@ divided as (
         cast({{ integer_quotient('weighed_units', 'total_weight') }} as numeric(38, 0)) as whole_units,
         {{ integer_remainder('weighed_units', 'total_weight') }} as remainder
     from totalled
+    where total_weight > 0
 
 ),
 

@@ -5,8 +5,8 @@ with options as (
         line_id,
         option_price,
         case
-            when option_price_basis = 'line_total' then option_price
-            else {{ multiply_money('option_quantity', 'option_price') }}
+            when option_price_basis = 'line_total' then cast(option_price as numeric(38, 8))
+            else {{ exact_product('option_quantity', 'option_price') }}
         end as option_amount
     from {{ ref('stg_restaurant__order_item_options') }}
 
@@ -16,8 +16,9 @@ select
     'restaurant' as source_system,
     order_id,
     line_id,
-    {{ money(sum_money_when('option_price > 0', 'option_amount')) }} as option_amount,
-    {{ money(sum_money_when('option_price < 0', '-option_amount')) }} as discount_amount
+    -- Rounded once per line, not once per option.
+    {{ rounded_money("coalesce(sum(case when option_price > 0 then option_amount end), 0)") }} as option_amount,
+    {{ rounded_money("coalesce(sum(case when option_price < 0 then -option_amount end), 0)") }} as discount_amount
 from options
 group by
     order_id,

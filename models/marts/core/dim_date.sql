@@ -46,8 +46,8 @@ ranges as (
     union all
 
     select
-        min({{ business_date('coalesce(paid_at, created_at)', '_business_timezone') }}) as first_date,
-        max({{ business_date('coalesce(paid_at, created_at)', '_business_timezone') }}) as last_date
+        min(payment_date) as first_date,
+        max(payment_date) as last_date
     from {{ ref('stg_store__payments') }}
 
 ),

@@ -38,7 +38,7 @@ refunded as (
         {{ sum_money('eligible_refund_amount') }} as refunds,
         {{ sum_money_when('has_cost', 'eligible_refund_amount') }} as refunds_with_cost
     from {{ ref('fct_returns') }}
-    where is_refund_eligible
+    where eligible_refund_amount <> 0
     group by
         source_system,
         location_key,

@@ -17,7 +17,7 @@ orders as (
         location_key,
         net_sales_amount,
         order_date,
-        {{ iso_day_of_week('order_date') }} as day_of_week,
+        {{ iso_day_of_week('order_date') }} as iso_weekday,
         {{ hour_of('ordered_at_local') }} as local_hour
     from {{ ref('fct_orders') }}
     where is_booked
@@ -29,7 +29,7 @@ hours as (
     select
         orders.source_system,
         orders.location_key,
-        orders.day_of_week,
+        orders.iso_weekday,
         orders.local_hour,
         as_of_dates.first_date,
         as_of_dates.as_of_date,
@@ -43,7 +43,7 @@ hours as (
     group by
         orders.source_system,
         orders.location_key,
-        orders.day_of_week,
+        orders.iso_weekday,
         orders.local_hour,
         as_of_dates.first_date,
         as_of_dates.as_of_date
@@ -58,27 +58,44 @@ counted as (
         *,
         {{ period_days // 7 }}
         + case
-            when mod(day_of_week - {{ iso_day_of_week('first_date') }} + 7, 7) < {{ period_days % 7 }} then 1
+            when mod(iso_weekday - {{ iso_day_of_week('first_date') }} + 7, 7) < {{ period_days % 7 }} then 1
             else 0
         end as days_in_window
     from hours
 
+),
+
+averaged as (
+
+    select
+        source_system,
+        location_key,
+        iso_weekday,
+        local_hour,
+        orders,
+        net_sales,
+        days_in_window,
+        {{ divide('orders', 'days_in_window') }} as average_orders,
+        {{ divide('net_sales', 'days_in_window') }} as average_net_sales,
+        as_of_date
+    from counted
+
 )
 
 select
-    {{ surrogate_key(['source_system', 'location_key', 'day_of_week', 'local_hour']) }} as peak_period_key,
+    {{ surrogate_key(['source_system', 'location_key', 'iso_weekday', 'local_hour']) }} as peak_period_key,
     location_key,
 
     source_system,
 
-    cast(day_of_week as integer) as day_of_week,
-    cast(local_hour as integer) as local_hour,
+    cast(iso_weekday as integer) as iso_weekday,
+    cast(local_hour as integer) as hour,
     cast(orders as bigint) as orders,
     cast(net_sales as numeric(38, 4)) as net_sales,
     cast(days_in_window as bigint) as days_in_window,
-    {{ divide('orders', 'days_in_window') }} as average_orders,
-    {{ divide('net_sales', 'days_in_window') }} as average_net_sales,
-    cast(rank() over (partition by location_key order by orders desc, net_sales desc) as bigint) as peak_rank,
+    average_orders,
+    average_net_sales,
+    cast(rank() over (partition by location_key order by average_orders desc) as bigint) as peak_rank,
 
     as_of_date
-from counted
+from averaged

@@ -16,6 +16,7 @@ select
     amount,
     created_at,
     paid_at,
+    {{ business_date('coalesce(paid_at, created_at)', '_business_timezone') }} as payment_date,
     _feed,
     _business_timezone,
     _batch_id,
