@@ -55,7 +55,7 @@ format: setup  ## format Python and SQL
 	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 	$(BIN)/sqlfluff fix --disable-progress-bar models snapshots tests/dbt
 
-docs: setup  ## write dbt's documentation of the models into TILLHOUSE_HOME/dbt/target
+docs: setup  ## write dbt's documentation of the models into target/ (dbt docs serve shows it)
 	$(BIN)/dbt docs generate
 
 bench: setup  ## measure; ORDERS=1000000 by default, see bench/README.md
