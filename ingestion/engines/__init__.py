@@ -1,1 +1,24 @@
 """Engines that run the validation program over one file."""
+
+from __future__ import annotations
+
+from ingestion.engines.base import Engine
+from settings.errors import ConfigurationError
+from settings.home import Home
+
+ENGINES = ("duckdb",)
+
+
+def make_engine(name: str, home: Home) -> Engine:
+    """The engine of this name. Its scratch space is below the home folder.
+
+    Raises:
+        ConfigurationError: when there is no such engine.
+    """
+    if name == "duckdb":
+        from ingestion.engines.duckdb import DuckDBEngine  # noqa: PLC0415 (another engine needs no DuckDB)
+
+        return DuckDBEngine(home.bronze / ".scratch")
+    raise ConfigurationError(
+        f"there is no engine {name!r}", remedy=f"choose one of: {', '.join(ENGINES)}", rule="engine"
+    )

@@ -1,0 +1,438 @@
+"""The embedded engine: DuckDB reads the file as text and runs the validation program in one scan."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+
+import duckdb
+
+from ingestion.bronze import METADATA_KEY, CheckedMetadata, repeats_path, written_whole
+from ingestion.contract import Contract
+from ingestion.engines.base import EntityOutcome, ValidationRequest
+from ingestion.tokens import TokenKey, warn_about_development_key
+from ingestion.validation import Program, SourceColumns, build_program, sql_name, sql_text
+from settings.errors import DataRejectedError
+
+logger = logging.getLogger(__name__)
+
+
+SURPLUS_CELLS_KEPT = 16
+# A value that cannot stand in the file: the pre-flight refuses or strips other control characters' rows.
+NO_NULL_TEXT = "\x1a"
+NO_DELIMITER = "\x1f"
+SMALLEST_LINE_LIMIT = 2_097_152
+
+# What the engine raises about the content of a file. Anything else (disk full, a mistake of ours) is passed on.
+DATA_ERRORS = (duckdb.InvalidInputException, duckdb.ConversionException, duckdb.OutOfRangeException)
+
+
+class DuckDBEngine:
+    """Runs the validation program in a private in-memory DuckDB.
+
+    Args:
+        scratch: folder for spilling; made when needed, private to the user.
+        threads: None for one per core.
+        memory_limit: of DuckDB, beyond which it spills to `scratch`.
+        token_key: of e-mail tokens; None for the environment's.
+    """
+
+    name = "duckdb"
+
+    def __init__(
+        self,
+        scratch: Path,
+        *,
+        threads: int | None = None,
+        memory_limit: str = "2GiB",
+        token_key: TokenKey | None = None,
+    ) -> None:
+        self._scratch = scratch
+        self._threads = threads or os.cpu_count() or 1
+        self._memory_limit = memory_limit
+        self._token_key = token_key
+
+    def validate(self, request: ValidationRequest) -> EntityOutcome:
+        """Write the checked parquet and the list of repeats beside it, and count.
+
+        Raises:
+            DataRejectedError: when the file as a whole cannot be used; the text never quotes the data.
+        """
+        connection = self._connect()
+        try:
+            source_sql, columns = self._source(connection, request)
+            program = build_program(request, columns)
+            return self._run(connection, request, source_sql, program)
+        except DATA_ERRORS as error:
+            # The engine's message may quote a row of the file, so only its kind is passed on.
+            logger.debug("engine failed on %s: %s", request.facts.object_name, type(error).__name__)
+            raise DataRejectedError(
+                f"{request.feed.where}: {request.facts.object_name!r} cannot be read as {request.feed.format} "
+                f"({type(error).__name__})",
+                remedy="check delimiter, quote and format of the feed against the file's first lines",
+                rule="unreadable_file",
+            ) from None
+        finally:
+            connection.close()
+
+    def _connect(self) -> duckdb.DuckDBPyConnection:
+        self._scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
+        connection = duckdb.connect(
+            ":memory:",
+            config={
+                "threads": self._threads,
+                "memory_limit": self._memory_limit,
+                "temp_directory": str(self._scratch),
+                "preserve_insertion_order": True,
+                "autoinstall_known_extensions": False,
+                "autoload_known_extensions": False,
+            },
+        )
+        connection.execute("set timezone = 'UTC'")
+        return connection
+
+    # ------------------------------------------------------------------ reading
+
+    def _source(
+        self, connection: duckdb.DuckDBPyConnection, request: ValidationRequest
+    ) -> tuple[str, SourceColumns]:
+        """A select that gives `c0, c1, ...` (and `x0, ...`) in file order, and what they are."""
+        kind = request.feed.format
+        if kind == "csv":
+            return self._csv_source(request)
+        if kind == "whitespace":
+            return self._whitespace_source(request)
+        if kind == "jsonl":
+            return self._jsonl_source(connection, request)
+        return self._parquet_source(connection, request)
+
+    @staticmethod
+    def _names(request: ValidationRequest) -> tuple[str, ...]:
+        if not request.feed.header:
+            return request.feed.column_names
+        if not request.facts.header:
+            raise DataRejectedError(
+                f"{request.feed.where}: {request.facts.object_name!r} has no header line",
+                remedy="say `header: false` and list `column_names` if the files have none",
+                rule="missing_header",
+            )
+        return request.facts.header
+
+    @staticmethod
+    def _read_csv(
+        request: ValidationRequest, columns: list[str], *, delimiter: str, quote: str, skip_header: bool
+    ) -> str:
+        facts = request.facts
+        longest = facts.longest_line_bytes
+        limit = SMALLEST_LINE_LIMIT if longest is None else max(SMALLEST_LINE_LIMIT, 2 * longest)
+        parallel = not facts.has_quoted_newline and not facts.has_carriage_return
+        options = {
+            "auto_detect": "false",
+            "header": "true" if skip_header else "false",
+            "columns": "{" + ", ".join(f"'{name}': 'VARCHAR'" for name in columns) + "}",
+            "delim": sql_text(delimiter),
+            "quote": sql_text(quote),
+            "escape": sql_text(quote),
+            "nullstr": sql_text(NO_NULL_TEXT),
+            "null_padding": "true",
+            "strict_mode": "false",
+            "parallel": "true" if parallel else "false",
+            "max_line_size": str(limit),
+            "compression": "'none'",
+        }
+        listed = ", ".join(f"{key} = {value}" for key, value in options.items())
+        return f"select * from read_csv({sql_text(str(facts.path))}, {listed})"
+
+    def _csv_source(self, request: ValidationRequest) -> tuple[str, SourceColumns]:
+        names = self._names(request)
+        surplus = request.facts.delimiter_max + 1 - len(names)
+        overflow = min(max(surplus, 1), SURPLUS_CELLS_KEPT)
+        columns = [f"c{i}" for i in range(len(names))] + [f"x{i}" for i in range(overflow)]
+        sql = self._read_csv(
+            request,
+            columns,
+            delimiter=request.feed.delimiter,
+            quote=request.feed.quote,
+            skip_header=request.feed.header,
+        )
+        faults = ((f"c{len(names) - 1} is null", "short_row"), ("x0 is not null", "long_row"))
+        return sql, SourceColumns(names, overflow, faults, header_repeats=True)
+
+    def _whitespace_source(self, request: ValidationRequest) -> tuple[str, SourceColumns]:
+        names = self._names(request)
+        lines = self._read_csv(
+            request, ["line", "rest"], delimiter=NO_DELIMITER, quote="", skip_header=request.feed.header
+        )
+        # Runs of blanks and tabs part the cells; the line is trimmed first, so no cell is empty.
+        text = "trim(regexp_replace(line, '[ \\t\\r]+', ' ', 'g'), ' ')"
+        surplus = (
+            f"case when len(cells) > {len(names)} then array_to_string(cells[{len(names) + 1}:], ' ') end"
+        )
+        cells = ", ".join(f"cells[{i + 1}] as c{i}" for i in range(len(names)))
+        sql = (
+            f"select {cells}, {surplus} as x0 from (select string_split(spaced, ' ') as cells "
+            f"from (select {text} as spaced from ({lines})) where spaced <> '')"
+        )
+        faults = ((f"c{len(names) - 1} is null", "short_row"), ("x0 is not null", "long_row"))
+        return sql, SourceColumns(names, 1, faults, header_repeats=True)
+
+    def _jsonl_source(
+        self, connection: duckdb.DuckDBPyConnection, request: ValidationRequest
+    ) -> tuple[str, SourceColumns]:
+        lines = self._read_csv(request, ["line", "rest"], delimiter=NO_DELIMITER, quote="", skip_header=False)
+        lines = f"select line from ({lines}) where trim(line, ' ') <> ''"
+        is_object = "coalesce(json_valid(line) and json_type(line) = 'OBJECT', false)"
+        found = connection.execute(
+            f"select key, min(place) from (select unnest(json_keys(line)) as key, "
+            f"generate_subscripts(json_keys(line), 1) as place from ({lines}) where {is_object}) "
+            "group by key order by min(place), key"
+        ).fetchall()
+        names = tuple(str(key) for key, _ in found)
+        if not names:
+            raise DataRejectedError(
+                f"{request.feed.where}: no line of {request.facts.object_name!r} is a JSON object",
+                remedy="the format `jsonl` wants one object on each line",
+                rule="not_json_lines",
+            )
+        cells = ", ".join(
+            f"case when whole then line ->> {sql_text(_json_pointer(name))} end as c{i}"
+            for i, name in enumerate(names)
+        )
+        sql = f"select {cells}, not whole as x0 from (select line, {is_object} as whole from ({lines}))"
+        return sql, SourceColumns(names, 0, (("x0", "malformed_row"),))
+
+    @staticmethod
+    def _parquet_source(
+        connection: duckdb.DuckDBPyConnection, request: ValidationRequest
+    ) -> tuple[str, SourceColumns]:
+        file = sql_text(str(request.facts.path))
+        described = connection.execute(f"describe select * from read_parquet({file})").fetchall()
+        names = tuple(str(row[0]) for row in described)
+        cells = ", ".join(f"cast({sql_name(name)} as varchar) as c{i}" for i, name in enumerate(names))
+        return f"select {cells} from read_parquet({file})", SourceColumns(names)
+
+    # ------------------------------------------------------------------ writing and counting
+
+    def _run(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        request: ValidationRequest,
+        source_sql: str,
+        program: Program,
+    ) -> EntityOutcome:
+        contract, facts = request.contract, request.facts
+        metadata = CheckedMetadata(
+            entity=contract.entity,
+            feed=request.feed.name,
+            batch_id=request.lineage.batch_id,
+            source_file=facts.object_name,
+            file_sha256=facts.content_sha256,
+            contract_version=contract.version,
+            row_number_columns=program.row_number_columns,
+        )
+        parameters = self._token_parameters() if program.needs_token_key else {}
+        checked = request.checked_path
+        with written_whole(checked) as rows_file:
+            query = f"with source as ({source_sql}) {program.sql}"
+            _copy(connection, query, rows_file, metadata, parameters)
+            if program.sums:
+                _take_sums(connection, contract, program, rows_file, metadata)
+            with written_whole(repeats_path(checked)) as repeats_file:
+                _write_repeats(connection, request, program, rows_file, repeats_file)
+                outcome = _count(connection, contract, program, rows_file, repeats_file, checked)
+        self._expect_all_lines(request, outcome)
+        self._warn_about_key(contract, outcome)
+        return outcome
+
+    def _token_parameters(self) -> dict[str, object]:
+        key = self._token_key or TokenKey.from_environment()
+        return {"inner_pad": key.inner_pad, "outer_pad": key.outer_pad}
+
+    def _warn_about_key(self, contract: Contract, outcome: EntityOutcome) -> None:
+        """Tokens with the development key are worth a warning only where one was made."""
+        if self._token_key is not None:
+            return
+        hashed = [c.output_name for c in contract.columns if c.pii == "hash"]
+        made = any(outcome.null_counts[name] < outcome.rows_accepted for name in hashed)
+        if made or any(note.endswith(("email_masked", "card_number_masked")) for note in outcome.notes):
+            warn_about_development_key()
+
+    @staticmethod
+    def _expect_all_lines(request: ValidationRequest, outcome: EntityOutcome) -> None:
+        """Where no line end can be inside a cell, the engine's rows are the file's lines."""
+        expected = request.facts.data_lines
+        comparable = request.feed.format in {"csv", "whitespace", "jsonl"}
+        if expected is None or not comparable or request.facts.has_quoted_newline:
+            return
+        if outcome.rows_read != expected:
+            repeats_path(request.checked_path).unlink(missing_ok=True)
+            request.checked_path.unlink(missing_ok=True)
+            raise DataRejectedError(
+                f"{request.feed.where}: {request.facts.object_name!r} has {expected} data lines, but "
+                f"{outcome.rows_read} rows were read",
+                remedy='look for a quote that is never closed, or set `quote: ""` where quotes mean nothing',
+                rule="row_count_mismatch",
+            )
+
+
+def _json_pointer(name: str) -> str:
+    """RFC 6901: a path to a member whatever characters its name has."""
+    return "/" + name.replace("~", "~0").replace("/", "~1")
+
+
+def _copy(
+    connection: duckdb.DuckDBPyConnection,
+    query: str,
+    target: Path,
+    metadata: CheckedMetadata,
+    parameters: Mapping[str, object],
+) -> None:
+    footer = f"{{{METADATA_KEY}: {sql_text(metadata.to_json())}}}"
+    connection.execute(
+        f"copy ({query}) to {sql_text(str(target))} (format parquet, compression snappy, kv_metadata {footer})",
+        dict(parameters),
+    )
+
+
+def _take_sums(
+    connection: duckdb.DuckDBPyConnection,
+    contract: Contract,
+    program: Program,
+    rows_file: Path,
+    metadata: CheckedMetadata,
+) -> None:
+    """Replace each row's part by the sum over its key. The rows are put back into file order."""
+    key = ", ".join(sql_name(contract.column(name).output_name) for name in contract.key)
+    rows = f"read_parquet({sql_text(str(rows_file))}, file_row_number = true)"
+    totals = ", ".join(f"cast(sum({sql_name(c)}) as decimal(18,4)) as {sql_name(c)}" for c in program.sums)
+    taken = ", ".join(
+        f"case when rows._rule is null and not rows._excluded then totals.{sql_name(c)} end as {sql_name(c)}"
+        for c in program.sums
+    )
+    on = " and ".join(f"rows.{name} = totals.{name}" for name in key.split(", "))
+    summed = rows_file.with_name(rows_file.name + ".sums")
+    try:
+        _copy(
+            connection,
+            f"select rows.* exclude (file_row_number) replace ({taken}) from {rows} as rows left join "
+            f"(select {key}, {totals} from {rows} where _rule is null and not _excluded group by {key}) as totals "
+            f"on {on} order by rows.file_row_number",
+            summed,
+            metadata,
+            {},
+        )
+        summed.replace(rows_file)
+    finally:
+        summed.unlink(missing_ok=True)
+
+
+def _write_repeats(
+    connection: duckdb.DuckDBPyConnection,
+    request: ValidationRequest,
+    program: Program,
+    rows_file: Path,
+    repeats_file: Path,
+) -> None:
+    """Mark the rows that say again (`duplicate`) or contradict (`conflict`) what an earlier row said.
+
+    Compared are rows of one key and one `latest_by`, each with the row before it in the file. Only keys that
+    occur more than once are looked at: their hashes are found first, from the key columns alone.
+    """
+    contract = request.contract
+    key = [contract.column(name).output_name for name in contract.key]
+    rows = f"read_parquet({sql_text(str(rows_file))}, file_row_number = true)"
+    accepted = "_rule is null and not _excluded"
+    if key and not set(key) & set(program.row_number_columns):
+        hashed = f"hash({', '.join(sql_name(name) for name in key)})"
+        connection.execute(
+            f"create or replace temp table repeated_keys as select {hashed} as key_hash from {rows} "
+            f"where {accepted} group by key_hash having count(*) > 1"
+        )
+        some = connection.execute("select count(*) from repeated_keys").fetchone()
+        has_repeats = bool(some and some[0])
+    else:
+        has_repeats = False
+    if not has_repeats:
+        query = "select cast(null as bigint) as row_number, cast(null as varchar) as kind where false"
+    else:
+        content = [sql_name(column.output_name) for column in contract.columns]
+        if len(request.feed.entities) == 1:
+            # With two entities in one file the same header stands on lines that differ elsewhere.
+            content.append("_rescued")
+        # Length before text: no two different rows can give one string.
+        parts = ", ".join(
+            f"coalesce(concat(strlen(cast({name} as varchar)), ':', cast({name} as varchar)), '-')"
+            for name in content
+        )
+        latest = [sql_name(contract.column(contract.latest_by).output_name)] if contract.latest_by else []
+        partition = ", ".join([sql_name(name) for name in key] + latest)
+        query = (
+            "select cast(file_row_number + 1 as bigint) as row_number, "
+            "case when content = content_before then 'duplicate' else 'conflict' end as kind from ("
+            "select file_row_number, content, lag(content) over "
+            f"(partition by {partition} order by file_row_number) as content_before from ("
+            f"select file_row_number, {partition}, md5(concat({parts})) as content from {rows} "
+            f"where {accepted} and {hashed} in (select key_hash from repeated_keys))) "
+            "where content_before is not null order by row_number"
+        )
+    connection.execute(f"copy ({query}) to {sql_text(str(repeats_file))} (format parquet)")
+
+
+def _count(
+    connection: duckdb.DuckDBPyConnection,
+    contract: Contract,
+    program: Program,
+    rows_file: Path,
+    repeats_file: Path,
+    checked: Path,
+) -> EntityOutcome:
+    """The figures of the file, from the checked parquet as it stands."""
+    repeats = f"read_parquet({sql_text(str(repeats_file))})"
+    counted = connection.execute(
+        f"select count(*) filter (kind = 'duplicate'), count(*) filter (kind = 'conflict') from {repeats}"
+    ).fetchone()
+    duplicates, conflicts = (int(counted[0]), int(counted[1])) if counted else (0, 0)
+    without = (
+        f" and (file_row_number + 1) not in (select row_number from {repeats} where kind = 'duplicate')"
+        if duplicates
+        else ""
+    )
+    rows = f"read_parquet({sql_text(str(rows_file))}, file_row_number = true)"
+    names = [column.output_name for column in contract.columns]
+    made = set(program.row_number_columns)
+    expressions = ["count(*)"]
+    expressions += ["0" if n in made else f"count(*) - count({sql_name(n)})" for n in names]
+    expressions += [f"coalesce(sum({sql_name(n)}), 0)" for n in contract.decimal_columns]
+    event = sql_name(contract.column(contract.event_at).output_name) if contract.event_at else "null"
+    expressions += [f"cast(min({event}) as timestamp)", f"cast(max({event}) as timestamp)"]
+    accepted = connection.execute(
+        f"select {', '.join(expressions)} from {rows} where _rule is null and not _excluded{without}"
+    ).fetchone()
+    totals = connection.execute(
+        f"select count(*), count(*) filter (_rule is not null), count(*) filter (_excluded) from {rows}"
+    ).fetchone()
+    notes = connection.execute(
+        f"select note, count(*) from (select unnest(string_split(_notes, ' ')) as note from {rows} "
+        "where _notes is not null) group by note order by note"
+    ).fetchall()
+    if accepted is None or totals is None:  # an aggregate always has a row
+        raise DataRejectedError("the checked file cannot be counted", rule="unreadable_file")
+    sums = accepted[1 + len(names) :]
+    return EntityOutcome(
+        rows_read=int(totals[0]),
+        rows_accepted=int(accepted[0]),
+        rows_quarantined=int(totals[1]),
+        rows_duplicate=duplicates,
+        rows_excluded=int(totals[2]),
+        rows_conflicting=conflicts,
+        control_totals={n: Decimal(v) for n, v in zip(contract.decimal_columns, sums, strict=False)},
+        null_counts={n: int(v) for n, v in zip(names, accepted[1:], strict=False)},
+        min_event_at=accepted[-2],
+        max_event_at=accepted[-1],
+        drift=program.drift,
+        checked_path=checked,
+        notes={str(note): int(rows_with) for note, rows_with in notes},
+    )

@@ -1,0 +1,58 @@
+"""The key of the tokens that stand for e-mail addresses: HMAC-SHA256, keyed by `TILLHOUSE_TOKEN_KEY`."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import logging
+import os
+from dataclasses import dataclass, field
+from functools import cache
+
+KEY_VARIABLE = "TILLHOUSE_TOKEN_KEY"
+DEVELOPMENT_KEY = b"tillhouse development key: not secret"
+_BLOCK = 64  # bytes of a SHA-256 block
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TokenKey:
+    """The two padded forms of the key (RFC 2104), 64 bytes each. They are bound as parameters, never written
+    into SQL text, and do not show in `repr`."""
+
+    inner_pad: bytes = field(repr=False)
+    outer_pad: bytes = field(repr=False)
+
+    @classmethod
+    def from_secret(cls, secret: bytes) -> TokenKey:
+        """Prepare a secret of any length; a longer one than a block is hashed first (RFC 2104, section 2)."""
+        if len(secret) > _BLOCK:
+            secret = hashlib.sha256(secret).digest()
+        block = secret.ljust(_BLOCK, b"\0")
+        return cls(bytes(b ^ 0x36 for b in block), bytes(b ^ 0x5C for b in block))
+
+    @classmethod
+    def from_environment(cls) -> TokenKey:
+        """The key of the environment, else the development key (see `warn_about_development_key`)."""
+        secret = os.environ.get(KEY_VARIABLE, "")
+        return cls.from_secret(secret.encode("utf-8") if secret else DEVELOPMENT_KEY)
+
+
+@cache
+def warn_about_development_key() -> None:
+    """Say once per process, loudly, that tokens are being made with the key that everyone knows."""
+    if not os.environ.get(KEY_VARIABLE, ""):
+        logger.warning(
+            "%s is not set: e-mail tokens are made with the DEVELOPMENT KEY, which everyone knows. "
+            "Anyone can test whether an address is in this warehouse. Set it before loading real customers; "
+            "tokens made with another key do not match.",
+            KEY_VARIABLE,
+        )
+
+
+def email_token(address: str, secret: bytes) -> str:
+    """The token of one address: hex HMAC-SHA256 of the trimmed, ASCII-lower-cased text."""
+    upper, lower = "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz"
+    text = address.strip(" ").translate(str.maketrans(upper, lower))
+    return hmac.new(secret, text.encode("utf-8"), hashlib.sha256).hexdigest()
