@@ -1,0 +1,1 @@
+"""A second implementation of the marts, in plain Python, and the tests that hold the warehouse to it."""

@@ -1,0 +1,128 @@
+"""Payments per day and method, and per order against what was due."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+
+from .book import Book, Order
+from .entities import Delivered, latest_versions
+from .exact import ZERO, local_time, ratio, total
+from .revenue import MartRow
+
+HOUR = timedelta(hours=1)
+MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True)
+class Payment:
+    payment_id: str
+    order_id: str
+    amount: Decimal
+    status: str
+    method: str | None
+    created_at: datetime | None
+    paid_at: datetime | None
+    timezone: str
+    order: Order | None
+
+    @property
+    def is_succeeded(self) -> bool:
+        return self.status == "succeeded" or (self.status == "refunded" and self.paid_at is not None)
+
+    @property
+    def payment_date(self) -> date | None:
+        moment = self.paid_at or self.created_at
+        if moment is not None:
+            return local_time(moment, self.timezone).date()
+        return self.order.order_date if self.order else None
+
+    @property
+    def processing_time(self) -> timedelta | None:
+        """From the order to the payment; None without either."""
+        if not self.is_succeeded or self.paid_at is None or self.order is None:
+            return None
+        return self.paid_at - self.order.ordered_at
+
+
+def payments(book: Book, delivered: Delivered) -> list[Payment]:
+    orders = {order.order_id: order for order in book.orders if order.system == "store"}
+    return [
+        Payment(
+            version.text("id"), version.text("order_id"), version.number("amount"), version.text("status"),
+            version.text_or_none("method"), version.moment_or_none("created_at"),
+            version.moment_or_none("paid_at"), version.timezone, orders.get(version.text("order_id")),
+        )
+        for version in latest_versions("store.payments", delivered.of("store.payments")).values()
+    ]  # fmt: skip
+
+
+def payments_daily(book: Book, delivered: Delivered) -> list[MartRow]:
+    groups: dict[tuple[date | None, str | None], list[Payment]] = defaultdict(list)
+    for payment in payments(book, delivered):
+        groups[payment.payment_date, payment.method].append(payment)
+    rows: list[MartRow] = []
+    for (day, method), found in groups.items():
+        succeeded = [one for one in found if one.is_succeeded]
+        by_status = {
+            word: sum(one.status == word for one in found) for word in ("failed", "pending", "refunded")
+        }
+        times = [one.processing_time for one in succeeded if one.processing_time is not None]
+        rows.append(
+            {
+                "source_system": "store",
+                "payment_date": day,
+                "method": method,
+                "payments": len(found),
+                "succeeded": len(succeeded),
+                **by_status,
+                "payment_amount": total([one.amount for one in succeeded]),
+                "payment_success_rate": ratio(len(succeeded), len(succeeded) + by_status["failed"]),
+                "average_processing_hours": ratio(
+                    sum(times, timedelta()) // MICROSECOND, len(times) * (HOUR // MICROSECOND)
+                ),
+            }
+        )
+    return rows
+
+
+def classify(expected: Decimal, paid: Decimal) -> str:
+    if paid == expected:
+        return "matched"
+    if paid == 0:
+        return "unpaid"
+    return "underpaid" if paid < expected else "overpaid"
+
+
+def payment_reconciliation(book: Book, delivered: Delivered) -> list[MartRow]:
+    """One row per store order, and one per unknown order that payments name."""
+    paid: dict[str, list[Decimal]] = defaultdict(list)
+    named: set[str] = set()
+    for payment in payments(book, delivered):
+        named.add(payment.order_id)
+        if payment.is_succeeded:
+            paid[payment.order_id].append(payment.amount)
+    rows: list[MartRow] = []
+    for order in book.orders:
+        if order.system == "store":
+            expected = (order.header_total or ZERO) if order.is_booked else ZERO
+            got = total(paid.get(order.order_id, []))
+            rows.append(_reconciled(order.order_id, expected, got, classify(expected, got)))
+            named.discard(order.order_id)
+    for order_id in named:
+        got = total(paid.get(order_id, []))
+        rows.append(_reconciled(order_id, ZERO, got, "payment_without_order"))
+    return rows
+
+
+def _reconciled(order_id: str, expected: Decimal, paid: Decimal, classification: str) -> MartRow:
+    return {
+        "source_system": "store",
+        "order_id": order_id,
+        "expected_amount": expected,
+        "paid_amount": paid,
+        "difference": paid - expected,
+        "classification": classification,
+    }
