@@ -1,28 +1,19 @@
 with orders as (
 
     select
-        source_system,
         order_key,
         location_key,
-        is_discounted,
+        source_system,
+        lines,
+        lines_with_cost,
         units,
         gross_amount,
         discount_amount,
         net_sales_amount,
-        {{ start_of('month', 'order_date') }} as order_month
+        case when lines_with_cost > 0 then net_sales_with_cost_amount - cost_amount end as margin_amount,
+        is_discounted,
+        {{ start_of('month', 'order_date') }} as month_start
     from {{ ref('fct_orders') }}
-    where is_booked
-
-),
-
-lines as (
-
-    select
-        order_item_key,
-        order_key,
-        net_sales_amount,
-        cost_amount
-    from {{ ref('fct_order_items') }}
     where is_booked
 
 ),
@@ -30,160 +21,94 @@ lines as (
 refunds as (
 
     select
-        order_item_key,
+        order_key,
         eligible_refund_amount,
-        {{ start_of('month', 'return_date') }} as return_month
+        {{ start_of('month', 'return_date') }} as month_start
     from {{ ref('fct_returns') }}
-    where is_refund_eligible
+    where
+        is_refund_eligible
+        and has_cost
 
 ),
 
-order_figures as (
+sold as (
 
     select
-        source_system,
         location_key,
-        is_discounted,
-        order_month as metric_month,
+        source_system,
         count(*) as orders,
-        sum(units) as units,
-        sum(gross_amount) as gross_revenue,
-        sum(discount_amount) as discounts,
-        sum(net_sales_amount) as net_sales
-    from orders
-    group by
-        source_system,
-        location_key,
+        sum(lines) as lines,
+        sum(lines_with_cost) as lines_with_cost,
+        {{ sum_money('units') }} as units,
+        {{ sum_money('gross_amount') }} as gross_revenue,
+        {{ sum_money('discount_amount') }} as discounts,
+        {{ sum_money('net_sales_amount') }} as net_sales,
+        -- Not coalesced: without a known cost there is no margin, which is not a margin of 0.
+        sum(margin_amount) as gross_margin,
         is_discounted,
-        order_month
-
-),
-
-line_figures as (
-
-    select
-        orders.source_system,
-        orders.location_key,
-        orders.is_discounted,
-        orders.order_month as metric_month,
-        count(*) as order_lines,
-        count(lines.cost_amount) as lines_with_cost,
-        sum(case when lines.cost_amount is not null then lines.net_sales_amount - lines.cost_amount end) as margin
+        month_start
     from orders
-    inner join lines
-        on orders.order_key = lines.order_key
     group by
-        orders.source_system,
-        orders.location_key,
-        orders.is_discounted,
-        orders.order_month
+        location_key,
+        source_system,
+        is_discounted,
+        month_start
 
 ),
 
 -- Refunds count in the month of the return, in the group of the order that they give money back for.
-refund_figures as (
+refunded as (
 
     select
-        orders.source_system,
         orders.location_key,
+        orders.source_system,
+        {{ sum_money('refunds.eligible_refund_amount') }} as refunds,
         orders.is_discounted,
-        refunds.return_month as metric_month,
-        -sum(refunds.eligible_refund_amount) as margin
+        refunds.month_start
     from refunds
-    inner join lines
-        on refunds.order_item_key = lines.order_item_key
     inner join orders
-        on lines.order_key = orders.order_key
-    where lines.cost_amount is not null
+        on refunds.order_key = orders.order_key
     group by
-        orders.source_system,
         orders.location_key,
+        orders.source_system,
         orders.is_discounted,
-        refunds.return_month
+        refunds.month_start
 
 ),
 
-figures as (
+combined as (
 
     select
-        source_system,
-        location_key,
-        is_discounted,
-        metric_month,
-        orders,
-        units,
-        gross_revenue,
-        discounts,
-        net_sales,
-        0 as order_lines,
-        0 as lines_with_cost,
-        cast(null as numeric(38, 4)) as margin
-    from order_figures
-
-    union all
-
-    select
-        source_system,
-        location_key,
-        is_discounted,
-        metric_month,
-        0 as orders,
-        0 as units,
-        0 as gross_revenue,
-        0 as discounts,
-        0 as net_sales,
-        order_lines,
-        lines_with_cost,
-        margin
-    from line_figures
-
-    union all
-
-    select
-        source_system,
-        location_key,
-        is_discounted,
-        metric_month,
-        0 as orders,
-        0 as units,
-        0 as gross_revenue,
-        0 as discounts,
-        0 as net_sales,
-        0 as order_lines,
-        0 as lines_with_cost,
-        margin
-    from refund_figures
-
-),
-
-summarised as (
-
-    select
-        source_system,
-        location_key,
-        is_discounted,
-        metric_month,
-        sum(orders) as orders,
-        sum(units) as units,
-        sum(gross_revenue) as gross_revenue,
-        sum(discounts) as discounts,
-        sum(net_sales) as net_sales,
-        sum(order_lines) as order_lines,
-        sum(lines_with_cost) as lines_with_cost,
-        sum(margin) as gross_margin
-    from figures
-    group by
-        source_system,
-        location_key,
-        is_discounted,
-        metric_month
+        coalesce(sold.location_key, refunded.location_key) as location_key,
+        coalesce(sold.source_system, refunded.source_system) as source_system,
+        coalesce(sold.orders, 0) as orders,
+        coalesce(sold.lines, 0) as lines,
+        coalesce(sold.lines_with_cost, 0) as lines_with_cost,
+        coalesce(sold.units, 0) as units,
+        coalesce(sold.gross_revenue, 0) as gross_revenue,
+        coalesce(sold.discounts, 0) as discounts,
+        coalesce(sold.net_sales, 0) as net_sales,
+        case
+            when refunded.refunds is null then sold.gross_margin
+            else coalesce(sold.gross_margin, 0) - refunded.refunds
+        end as gross_margin,
+        coalesce(sold.is_discounted, refunded.is_discounted) as is_discounted,
+        coalesce(sold.month_start, refunded.month_start) as month_start
+    from sold
+    full outer join refunded
+        on
+            sold.location_key = refunded.location_key
+            and sold.source_system = refunded.source_system
+            and sold.is_discounted = refunded.is_discounted
+            and sold.month_start = refunded.month_start
 
 )
 
 select
-    {{ surrogate_key(['source_system', 'location_key', 'is_discounted', 'metric_month']) }} as discount_month_key,
     location_key,
+
     source_system,
+
     cast(orders as bigint) as orders,
     cast(gross_revenue as numeric(38, 4)) as gross_revenue,
     cast(discounts as numeric(38, 4)) as discounts,
@@ -191,8 +116,10 @@ select
     {{ divide('net_sales', 'orders') }} as average_order_value,
     {{ divide('units', 'orders') }} as units_per_order,
     cast(gross_margin as numeric(38, 4)) as gross_margin,
-    {{ divide('lines_with_cost', 'order_lines') }} as lines_with_cost_share,
+    {{ divide('lines_with_cost', 'lines') }} as lines_with_cost_share,
     {{ divide('discounts', 'gross_revenue') }} as discount_rate,
+
     is_discounted,
-    metric_month as month_start
-from summarised
+
+    month_start
+from combined

@@ -10,7 +10,7 @@ with orders as (
     from {{ ref('fct_orders') }}
     where
         is_booked
-        and location_key is not null
+        and location_id is not null
 
 ),
 
