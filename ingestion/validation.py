@@ -207,12 +207,6 @@ def mask_emails(text: str) -> str:
     )
 
 
-def redact(text: str) -> str:
-    """The text as it may be stored for people to read: no card numbers, no addresses, no NUL bytes."""
-    clean = f"regexp_replace({text}, '\\x00', '', 'g')"
-    return mask_emails(f"({mask_card_numbers(f'({clean})')})")
-
-
 @cache
 def overlap_minutes(zone: str) -> tuple[int, ...]:
     """By how many minutes the clocks of a zone have gone back since 1970 ("60" nearly everywhere, "30" on
@@ -407,8 +401,9 @@ class _Builder:
             "case when s_row is null and e_row then true else false end as _excluded",
             f"case when s_row is not null then s_row when e_row then null else coalesce({first}) end as _rule",
         )
+        final = self.final_columns(unknown, header)
         return Program(
-            sql=self.nested(self.final_columns(unknown, header)),
+            sql=self.nested(final),
             needs_token_key=self.needs_token_key,
             row_number_columns=tuple(c.contract.output_name for c in self.columns if c.mapping.row_number),
             sums=tuple(c.contract.output_name for c in self.columns if c.mapping.sum_over_key),
@@ -769,8 +764,6 @@ class _Builder:
     def iso_offset_length(name: str) -> str:
         """Characters that the offset takes at the end of the text."""
         text = f"t_{name}"
-        sign = "('+', '-')"
-        del sign
         arms = [f"when upper(right({text}, 3)) = 'UTC' then 3", f"when upper(right({text}, 1)) = 'Z' then 1"]
         for width in (6, 5, 3):
             mark = f"substr({text}, length({text}) - {width - 1}, 1)"
@@ -819,9 +812,13 @@ class _Builder:
         iso = self.rearranged(lowered, layout)
         local = f"try_cast({iso} as timestamp)"
         if "I" in layout.groups:
-            half = f"regexp_extract({lowered}, {sql_text(layout.pattern)}, {layout.groups['p']})"
-            hour = f"try_cast(regexp_extract({lowered}, {sql_text(layout.pattern)}, {layout.groups['I']}) as integer)"
-            add = f"case when left({half}, 1) = 'p' and {hour} < 12 then 12 when left({half}, 1) = 'a' and {hour} = 12 then -12 else 0 end"
+            half = f"left(regexp_extract({lowered}, {sql_text(layout.pattern)}, {layout.groups['p']}), 1)"
+            clock = f"regexp_extract({lowered}, {sql_text(layout.pattern)}, {layout.groups['I']})"
+            hour = f"try_cast({clock} as integer)"
+            add = (
+                f"case when {half} = 'p' and {hour} < 12 then 12 "
+                f"when {half} = 'a' and {hour} = 12 then -12 else 0 end"
+            )
             local = f"case when {hour} between 1 and 12 then {local} + {add} * interval '1 hour' end"
         elif "H" in layout.groups:
             # Engines take 24:00 for the next day; here it is no time.
@@ -974,40 +971,52 @@ class _Builder:
 
     # ------------------------------------------------------------------ the result
 
+    def for_people(self, name: str, text: str) -> None:
+        """Add column `name`: a text fit to be read by people, without card numbers, addresses, NUL bytes.
+
+        Each step is a layer of its own, because it mentions the step before several times.
+        """
+        self.layer(f"replace(replace({text}, chr(0), ''), '\\u0000', '') as {name}_0")
+        self.layer(f"{mask_card_numbers(f'{name}_0')} as {name}_1")
+        self.layer(f"{mask_emails(f'{name}_1')} as {name}")
+
     def final_columns(self, unknown: list[int], header: list[str]) -> str:
         columns = [f"v_{c.name} as {sql_name(c.contract.output_name)}" for c in self.columns]
         broken = [f"when f_{c.name} is not null then '{c.name}'" for c in self.columns]
-        named = f"case when _rule is null or s_row is not null then null {' '.join(broken)} end"
-        raw = " ".join(
-            f"when f_{c.name} is not null then {self.redacted_source(c)}"
-            for c in self.columns
-            if c.contract.source == "file" and not c.mapping.row_number
-        )
-        value = f"case when _rule is null or s_row is not null then null {raw} end"
+        column_fault = "_rule is not null and s_row is null"
+        named = f"case when {column_fault} then case {' '.join(broken)} end end"
         pairs = ", ".join(
             f"case when f_{c.name} is not null then concat('{c.name}:', f_{c.name}) end" for c in self.columns
         )
-        all_rules = f"concat_ws(' ', {pairs})"
-        others = (
-            f"case when _rule is not null and s_row is null then "
-            f"nullif(regexp_replace({all_rules}, '^[^ ]+ ?', ''), '') end"
+        others = f"nullif(regexp_replace(concat_ws(' ', {pairs}), '^[^ ]+ ?', ''), '')"
+        raw = " ".join(
+            f"when f_{c.name} is not null then {self.raw_value(c)}"
+            for c in self.columns
+            if c.contract.source == "file" and not c.mapping.row_number
         )
+        self.for_people("p_value", f"case when {column_fault} then case {raw} end end")
+        self.for_people("p_row", f"case when _rule is not null then {self.raw_row()} end")
+        rescued = "cast(null as varchar)"
+        if unknown:
+            self.for_people("p_rescued", self.rescued(unknown))
+            rescued = "p_rescued"
         columns += [
             "_rule",
             f"{named} as _column",
-            f"{value} as _raw_value",
-            f"{others} as _other_rules",
-            f"case when _rule is not null then {self.raw_row()} end as _raw_row",
+            "p_value as _raw_value",
+            f"case when {column_fault} then {others} end as _other_rules",
+            "p_row as _raw_row",
             "_excluded",
-            f"{self.rescued(unknown)} as _rescued",
+            f"{rescued} as _rescued",
             f"{self.notes(header)} as _notes",
         ]
         return ", ".join(columns)
 
-    def redacted_source(self, column: _Column) -> str:
+    @staticmethod
+    def raw_value(column: _Column) -> str:
         if column.contract.pii != "none":
-            return "'[private]'"
-        return f"case when r_{column.name} is not null then left({redact(f'r_{column.name}')}, 1000) end"
+            return f"case when r_{column.name} is not null then '[private]' end"
+        return f"left(r_{column.name}, 1000)"
 
     def private_cells(self) -> set[int]:
         """Columns of the file that some entity of the feed reads as private."""
@@ -1023,32 +1032,28 @@ class _Builder:
         return cells
 
     def raw_row(self) -> str:
-        """JSON of the row as it stood in the file, fit to be read by people: private cells hidden."""
+        """JSON of the row as it stood in the file; private cells hidden."""
         private = self.private_cells()
         fields = []
         for position, name in enumerate(self.display_names):
-            cell = f"c{position}"
-            text = f"left({redact(cell)}, 4000)"
+            text = f"left(c{position}, 4000)"
             if position in private:
-                text = f"case when {cell} <> '' then '[private]' else {cell} end"
+                text = f"case when c{position} <> '' then '[private]' else c{position} end"
             fields.append(f"{sql_name(name)} := {text}")
-        if private:
-            # In a row with shifted cells any cell may hold what belongs into a private column.
-            shifted = [f"{sql_name(name)} := '[private]'" for name in self.display_names]
-            whole = f"to_json(struct_pack({', '.join(fields)}))"
-            hidden = f"to_json(struct_pack({', '.join(shifted)}))"
-            return f"cast(case when s_row is null then {whole} else {hidden} end as varchar)"
-        fields += [
-            f"{sql_name(f'_surplus_{number + 1}')} := left({redact(f'x{number}')}, 4000)"
+        surplus = [
+            f"{sql_name(f'_surplus_{number + 1}')} := left(x{number}, 4000)"
             for number in range(self.source.overflow)
         ]
-        return f"cast(to_json(struct_pack({', '.join(fields)})) as varchar)"
+        if not private:
+            return f"cast(to_json(struct_pack({', '.join(fields + surplus)})) as varchar)"
+        # In a row with too few or too many cells any of them may hold what belongs into a private column.
+        hidden = [f"{sql_name(name)} := '[private]'" for name in self.display_names]
+        whole, blind = (f"to_json(struct_pack({', '.join(part)}))" for part in (fields, hidden))
+        return f"cast(case when s_row is null then {whole} else {blind} end as varchar)"
 
     def rescued(self, unknown: list[int]) -> str:
-        if not unknown:
-            return "cast(null as varchar)"
         some = " or ".join(f"k{position} is not null" for position in unknown)
-        fields = ", ".join(f"{sql_name(self.display_names[i])} := {redact(f'k{i}')}" for i in unknown)
+        fields = ", ".join(f"{sql_name(self.display_names[i])} := k{i}" for i in unknown)
         return f"case when {some} then cast(to_json(struct_pack({fields})) as varchar) end"
 
     def notes(self, header: list[str]) -> str:

@@ -10,7 +10,9 @@ ENGINES = ("duckdb",)
 
 
 def make_engine(name: str, home: Home) -> Engine:
-    """The engine of this name. Its scratch space is below the home folder.
+    """The engine of this name, ready for any number of files; `close` it at the end.
+
+    What does not fit into memory goes to `scratch/` of the home folder.
 
     Raises:
         ConfigurationError: when there is no such engine.
@@ -18,7 +20,7 @@ def make_engine(name: str, home: Home) -> Engine:
     if name == "duckdb":
         from ingestion.engines.duckdb import DuckDBEngine  # noqa: PLC0415 (another engine needs no DuckDB)
 
-        return DuckDBEngine(home.bronze / ".scratch")
+        return DuckDBEngine(home.root / "scratch")
     raise ConfigurationError(
         f"there is no engine {name!r}", remedy=f"choose one of: {', '.join(ENGINES)}", rule="engine"
     )

@@ -34,7 +34,7 @@ class DuckDBEngine:
     """Runs the validation program in a private in-memory DuckDB.
 
     Args:
-        scratch: folder for spilling; made when needed, private to the user.
+        scratch: folder for spilling, made when needed, private to the user; None to spill nothing.
         threads: None for one per core.
         memory_limit: of DuckDB, beyond which it spills to `scratch`.
         token_key: of e-mail tokens; None for the environment's.
@@ -44,16 +44,29 @@ class DuckDBEngine:
 
     def __init__(
         self,
-        scratch: Path,
+        scratch: Path | None = None,
         *,
         threads: int | None = None,
         memory_limit: str = "2GiB",
         token_key: TokenKey | None = None,
     ) -> None:
-        self._scratch = scratch
-        self._threads = threads or os.cpu_count() or 1
-        self._memory_limit = memory_limit
         self._token_key = token_key
+        self._connection = duckdb.connect(
+            ":memory:",
+            config={
+                "threads": threads or os.cpu_count() or 1,
+                "memory_limit": memory_limit,
+                "temp_directory": str(scratch) if scratch is not None else "",
+                "preserve_insertion_order": True,
+                "autoinstall_known_extensions": False,
+                "autoload_known_extensions": False,
+            },
+        )
+        self._connection.execute("set timezone = 'UTC'")
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
 
     def validate(self, request: ValidationRequest) -> EntityOutcome:
         """Write the checked parquet and the list of repeats beside it, and count.
@@ -61,11 +74,10 @@ class DuckDBEngine:
         Raises:
             DataRejectedError: when the file as a whole cannot be used; the text never quotes the data.
         """
-        connection = self._connect()
         try:
-            source_sql, columns = self._source(connection, request)
+            source_sql, columns = self._source(self._connection, request)
             program = build_program(request, columns)
-            return self._run(connection, request, source_sql, program)
+            return self._run(self._connection, request, source_sql, program)
         except DATA_ERRORS as error:
             # The engine's message may quote a row of the file, so only its kind is passed on.
             logger.debug("engine failed on %s: %s", request.facts.object_name, type(error).__name__)
@@ -75,24 +87,6 @@ class DuckDBEngine:
                 remedy="check delimiter, quote and format of the feed against the file's first lines",
                 rule="unreadable_file",
             ) from None
-        finally:
-            connection.close()
-
-    def _connect(self) -> duckdb.DuckDBPyConnection:
-        self._scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
-        connection = duckdb.connect(
-            ":memory:",
-            config={
-                "threads": self._threads,
-                "memory_limit": self._memory_limit,
-                "temp_directory": str(self._scratch),
-                "preserve_insertion_order": True,
-                "autoinstall_known_extensions": False,
-                "autoload_known_extensions": False,
-            },
-        )
-        connection.execute("set timezone = 'UTC'")
-        return connection
 
     # ------------------------------------------------------------------ reading
 
@@ -242,7 +236,7 @@ class DuckDBEngine:
                 _take_sums(connection, contract, program, rows_file, metadata)
             with written_whole(repeats_path(checked)) as repeats_file:
                 _write_repeats(connection, request, program, rows_file, repeats_file)
-                outcome = _count(connection, contract, program, rows_file, repeats_file, checked)
+                outcome = _count(connection, request, program, rows_file, repeats_file)
         self._expect_all_lines(request, outcome)
         self._warn_about_key(contract, outcome)
         return outcome
@@ -383,13 +377,13 @@ def _write_repeats(
 
 def _count(
     connection: duckdb.DuckDBPyConnection,
-    contract: Contract,
+    request: ValidationRequest,
     program: Program,
     rows_file: Path,
     repeats_file: Path,
-    checked: Path,
 ) -> EntityOutcome:
     """The figures of the file, from the checked parquet as it stands."""
+    contract = request.contract
     repeats = f"read_parquet({sql_text(str(repeats_file))})"
     counted = connection.execute(
         f"select count(*) filter (kind = 'duplicate'), count(*) filter (kind = 'conflict') from {repeats}"
@@ -433,6 +427,6 @@ def _count(
         min_event_at=accepted[-2],
         max_event_at=accepted[-1],
         drift=program.drift,
-        checked_path=checked,
+        checked_path=request.checked_path,
         notes={str(note): int(rows_with) for note, rows_with in notes},
     )
