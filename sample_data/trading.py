@@ -182,7 +182,7 @@ class TradingCalendar:
 
     def deliveries_of(self, moments: Integers) -> Integers:
         """The delivery in which an event of each moment first arrives; `plan.deliveries + 1` for none."""
-        return np.searchsorted(self.cut_offs, moments, side="right").astype(np.int64)
+        return np.asarray(np.searchsorted(self.cut_offs, moments, side="right"), dtype=np.int64)
 
 
 def shared_out(total: int, weights: Floats) -> Integers:
