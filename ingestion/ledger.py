@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -193,20 +193,33 @@ class Ledger:
             [entry.batch_id, run_id, naive_utc(attempted_at), action, entry.status, fingerprint],
         )
 
-    def last_fingerprints(self, feed: str) -> dict[str, str]:
-        """Rejected delivery → fingerprint of the feed's definition at its last try."""
+    def delete(self, batch_id: str) -> None:
+        """Forget a delivery on which no work was done."""
+        self._connection.execute(f"delete from {LOAD_LEDGER} where batch_id = ?", [batch_id])
+
+    def to_try_again(self, feed: str, fingerprint: str) -> set[str]:
+        """Deliveries that a corrected feed file may turn out differently: rejected under another definition of
+        the feed, or withdrawn when the definition was no longer the one that they were loaded under.
+
+        Args:
+            fingerprint: of the feed's definition now.
+        """
         rows = self._connection.execute(
-            f"select attempts.batch_id, arg_max(attempts.feed_fingerprint, attempts.attempted_at)"
-            f" from {LOAD_ATTEMPTS} as attempts join {LOAD_LEDGER} as ledger using (batch_id)"
-            " where ledger.feed = ? and ledger.status = 'rejected' group by 1",
+            "select ledger.batch_id, ledger.status,"
+            " arg_max(attempts.feed_fingerprint, attempts.attempted_at) filter (action in ('load', 'accept')),"
+            " arg_max(attempts.feed_fingerprint, attempts.attempted_at) filter (action = 'withdraw')"
+            f" from {LOAD_LEDGER} as ledger join {LOAD_ATTEMPTS} as attempts using (batch_id)"
+            " where ledger.feed = ? and (ledger.status = 'rejected'"
+            " or (ledger.status = 'withdrawn' and ledger.rule = 'withdrawn'))"
+            " group by all",
             [feed],
         ).fetchall()
-        return dict(rows)
-
-
-def rejected(entry: LedgerEntry, rule: str, message: str, **changes: Any) -> LedgerEntry:
-    """The entry after a refusal."""
-    return replace(entry, status="rejected", rule=rule, message=message, loaded_at=None, **changes)
+        return {
+            batch_id
+            for batch_id, status, tried, withdrawn in rows
+            if (status == "rejected" and tried != fingerprint)
+            or (status == "withdrawn" and tried is not None and withdrawn not in (tried, "", None))
+        }
 
 
 def _row(entry: LedgerEntry) -> list[object]:

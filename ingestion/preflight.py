@@ -48,7 +48,10 @@ WIDE_BOMS = (  # the longer mark first: UTF-32 little-endian begins like UTF-16 
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 
+PLAIN_NAME = re.compile(r"[^\W\d][\w ./-]{0,40}")
+
 Bytes = npt.NDArray[np.uint8]
+Positions = npt.NDArray[np.intp]
 
 
 class FileRejectedError(DataRejectedError):
@@ -509,7 +512,8 @@ class _Scanner:
         self._quote = _one_byte(feed.quote) if self._is_delimited else None
         delimiter = feed.delimiter.encode("utf-8") if feed.format == "csv" else b" "
         # Of a longer delimiter the last byte is counted, which gives at least as many.
-        self._delimiters = (delimiter[-1],) if feed.format == "csv" else (SPACE, TAB)
+        self._delimiters = {"csv": (delimiter[-1],), "whitespace": (SPACE, TAB)}.get(feed.format, (SPACE,))
+        self._blank_lines_hold_blanks = feed.format in {"whitespace", "jsonl"}
         self._delimiter_start = delimiter[0]
         self._offset = 0
         self._open_quote = 0
@@ -550,9 +554,13 @@ class _Scanner:
         self.longest_line = max(self.longest_line, int(lengths.max()))
         has_cr = b"\r" in block
         blank = lengths == 0
+        ends_with_cr = np.zeros(len(ends), dtype=np.bool_)
         if has_cr:
-            single = np.flatnonzero(lengths == 1)
-            blank[single] = body[starts[single]] == CR
+            filled = np.flatnonzero(lengths > 0)
+            ends_with_cr[filled] = body[ends[filled] - 1] == CR
+            blank |= ends_with_cr & (lengths == 1)
+        if self._blank_lines_hold_blanks:
+            blank |= self._count(body, self._delimiters, ends) + ends_with_cr == lengths
         blanks = int(np.count_nonzero(blank))
         self.filled_lines += len(ends) - blanks
         if blanks < len(ends):
@@ -562,12 +570,10 @@ class _Scanner:
         self._find_characters(block, body, has_cr)
         quotes = self._quotes_of(block, body)
         if self._is_delimited:
-            is_delimiter = body == self._delimiters[0]
-            for other in self._delimiters[1:]:
-                is_delimiter |= body == other
-            self._count_delimiters(is_delimiter, ends)
+            counts = self._count(body, self._delimiters, ends)
+            self.delimiter_max = max(self.delimiter_max, int(counts.max()))
             if not self.has_edge_spaces and b" " in block:
-                self._find_edge_spaces(body, is_lf | is_delimiter, has_cr)
+                self._find_edge_spaces(body, is_lf, has_cr)
         if len(quotes) or self._open_quote:
             self._follow_quotes(body, quotes, ends, blank)
         else:
@@ -625,17 +631,20 @@ class _Scanner:
             controls -= block.count(b"\t")
         self.has_control_characters = self.has_control_characters or controls > 0 or b"\x7f" in block
 
-    def _count_delimiters(self, is_delimiter: npt.NDArray[np.bool_], ends: npt.NDArray[np.intp]) -> None:
-        running = np.cumsum(is_delimiter, dtype=np.uint32)
+    @staticmethod
+    def _count(body: Bytes, wanted: tuple[int, ...], ends: Positions) -> npt.NDArray[np.uint32]:
+        """How many of these bytes each line holds."""
+        running = np.cumsum(_is_one_of(body, wanted), dtype=np.uint32)
         at_ends = running[np.minimum(ends, len(running) - 1)]
-        counts = np.diff(at_ends, prepend=np.uint32(0))
-        self.delimiter_max = max(self.delimiter_max, int(counts.max()))
+        return np.diff(at_ends, prepend=np.uint32(0))
 
-    def _find_edge_spaces(self, body: Bytes, is_edge: npt.NDArray[np.bool_], has_cr: bool) -> None:
+    def _find_edge_spaces(self, body: Bytes, is_lf: npt.NDArray[np.bool_], has_cr: bool) -> None:
+        edges = [*self._delimiters]
         if has_cr:
-            is_edge = is_edge | (body == CR)
+            edges.append(CR)
         if self._quote is not None and self.has_quotes:
-            is_edge = is_edge | (body == self._quote)
+            edges.append(self._quote)
+        is_edge = is_lf | _is_one_of(body, tuple(edges))
         is_space = body == SPACE
         self.has_edge_spaces = bool(
             is_space[0]
@@ -644,7 +653,7 @@ class _Scanner:
             or np.any(is_space[:-1] & is_edge[1:])
         )
 
-    def _quotes_of(self, block: bytes, body: Bytes) -> npt.NDArray[np.intp]:
+    def _quotes_of(self, block: bytes, body: Bytes) -> Positions:
         if self._quote is None or self._quote not in block:
             return np.empty(0, dtype=np.intp)
         self.has_quotes = True
@@ -653,8 +662,8 @@ class _Scanner:
     def _follow_quotes(
         self,
         body: Bytes,
-        quotes: npt.NDArray[np.intp],
-        ends: npt.NDArray[np.intp],
+        quotes: Positions,
+        ends: Positions,
         blank: npt.NDArray[np.bool_],
     ) -> None:
         is_open_at_end = (np.searchsorted(quotes, ends) + self._open_quote) % 2 == 1
@@ -676,7 +685,7 @@ class _Scanner:
             first = quotes[int(np.argmax(odd))]
             self._first_odd_quote_line = self._lines + int(np.searchsorted(ends, first)) + 1
 
-    def _find_lone_carriage_returns(self, block: bytes, body: Bytes, quotes: npt.NDArray[np.intp]) -> None:
+    def _find_lone_carriage_returns(self, block: bytes, body: Bytes, quotes: Positions) -> None:
         if block.count(b"\r") == block.count(b"\r\n"):
             return
         returns = np.flatnonzero(body == CR)
@@ -684,6 +693,13 @@ class _Scanner:
         if bool(np.any((np.searchsorted(quotes, lone) + self._open_quote) % 2 == 0)):
             raise _LoneCarriageReturnError
         self.has_lone_carriage_return = True
+
+
+def _is_one_of(body: Bytes, wanted: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+    found: npt.NDArray[np.bool_] = body == wanted[0]
+    for other in wanted[1:]:
+        found |= body == other
+    return found
 
 
 def _header_names(first: bytes, feed: Feed) -> tuple[str, ...]:
@@ -719,9 +735,11 @@ def _header_names(first: bytes, feed: Feed) -> tuple[str, ...]:
                 remedy=f"set the feed's delimiter to {other!r} if the sender has changed it",
             )
     seen: set[str] = set()
-    for name in trimmed:
+    for position, name in enumerate(trimmed, start=1):
         if name.casefold() in seen:
-            raise FileRejectedError("duplicate_header", f"the header names the column {name!r} twice")
+            # Without a header the first line is data, which no error text may quote.
+            shown = repr(name) if PLAIN_NAME.fullmatch(name) else f"number {position}"
+            raise FileRejectedError("duplicate_header", f"the header names the column {shown} twice")
         seen.add(name.casefold())
     return trimmed
 

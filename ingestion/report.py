@@ -8,7 +8,8 @@ from typing import Literal
 
 # `missing`: a required delivery that did not come. `failed`: work on the file broke off; its ledger entry stays
 # `pending` and the next run takes it up again.
-ResultStatus = Literal["loaded", "rejected", "duplicate", "withdrawn", "missing", "failed"]
+# `waiting`: the file was not ready and is left for the next run.
+ResultStatus = Literal["loaded", "rejected", "duplicate", "withdrawn", "missing", "failed", "waiting"]
 
 
 @dataclass(frozen=True)
