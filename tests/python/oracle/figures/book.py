@@ -68,6 +68,11 @@ class Order:
     currency: str
     exchange_rate: Decimal
     header_total: Decimal | None
+    sales_channel: str | None = None
+    order_discount: Decimal = ZERO
+    tax: Decimal = ZERO
+    shipping: Decimal = ZERO
+    tip: Decimal = ZERO
     lines: list[Line] = field(default_factory=list)
     sequence: int | None = None  # among the booked orders of its customer
 
@@ -94,6 +99,15 @@ class Order:
     @property
     def net(self) -> Decimal:
         return self.gross - self.discount
+
+    @property
+    def refund(self) -> Decimal:
+        """Eligible refunds, whatever their dates."""
+        return total([line.refund for line in self.lines])
+
+    @property
+    def lines_with_cost(self) -> list[Line]:
+        return [line for line in self.lines if line.cost is not None]
 
     @property
     def costs(self) -> list[Decimal]:
@@ -130,6 +144,8 @@ class Book:
     registered: dict[tuple[str, str], Version]
     as_of: dict[str, date]
     orphan_lines: list[Version]
+    locations: dict[tuple[str, str], Version] = field(default_factory=dict)
+    newest_catalogue: set[str] = field(default_factory=set)
 
     @property
     def booked(self) -> list[Order]:
@@ -157,8 +173,20 @@ def build_book(delivered: Delivered, rates: ExchangeRates | None = None, as_of: 
         ("store", version.text("id")): version
         for version in latest_versions("store.customers", delivered.of("store.customers")).values()
     }
+    locations = {
+        (system, version.text("location_id")): version
+        for system in ("store", "restaurant")
+        for version in latest_versions(f"{system}.locations", delivered.of(f"{system}.locations")).values()
+    }
     return Book(
-        orders, returns, prices, customers, {system: as_of or latest[system] for system in systems}, orphans
+        orders,
+        returns,
+        prices,
+        customers,
+        {system: as_of or latest[system] for system in systems},
+        orphans,
+        locations,
+        {key for keys in delivered.newest_extract_keys.values() for key in keys},
     )
 
 
@@ -181,21 +209,22 @@ def _store_orders(
             "store", version.text("id"), version.text_or_none("customer_id"),
             version.text_or_none("location_id"), ordered_at, local, status, status in BOOKED_STATUSES,
             bool(version.flag("is_loyalty")), currency, rate, version.number("total_amount"),
+            "online", version.number_or_none("discount_amount") or ZERO,
+            version.number_or_none("tax_amount") or ZERO, version.number_or_none("shipping_amount") or ZERO,
+            version.number_or_none("tip_amount") or ZERO,
         )  # fmt: skip
         delivered_lines = sorted(lines_of.pop(order.order_id, []), key=lambda line: line.text("line_id"))
-        order.lines = _store_lines(order, delivered_lines, version.number_or_none("discount_amount"), prices)
+        order.lines = _store_lines(order, delivered_lines, prices)
         orders.append(order)
     return orders, [line for lines in lines_of.values() for line in lines]
 
 
-def _store_lines(
-    order: Order, versions: list[Version], order_discount: Decimal | None, prices: PriceHistory
-) -> list[Line]:
+def _store_lines(order: Order, versions: list[Version], prices: PriceHistory) -> list[Line]:
     items = [stored(product(one.number("quantity"), one.number("unit_price"))) for one in versions]
     own_discounts = [one.number("discount_amount") for one in versions]
     # An order discount falls on what is left to pay of each line.
     shares = largest_remainder(
-        order_discount or ZERO,
+        order.order_discount,
         [item - discount for item, discount in zip(items, own_discounts, strict=True)],
     )
     lines = []
@@ -237,6 +266,7 @@ def _restaurant_orders(delivered: Delivered, rates: ExchangeRates) -> list[Order
         order = Order(
             "restaurant", order_id, first.text_or_none("user_id"), first.text("restaurant_id"), ordered_at,
             local, None, True, any(one.flag("is_loyalty") for one in versions), currency, rate, None,
+            first.text_or_none("app_name"),
         )  # fmt: skip
         order.lines = [
             _restaurant_line(order, one, options.get((order_id, one.text("lineitem_id")), []))

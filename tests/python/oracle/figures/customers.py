@@ -103,6 +103,8 @@ def lifetime_value(book: Book) -> list[MartRow]:
                     "source_system": system,
                     "customer_id": customer_id,
                     "lifetime_value_to_date": one.lifetime_value,
+                    "net_sales": one.net_sales,
+                    "refunds": one.net_sales - one.lifetime_value,
                     "orders": len(one.orders),
                     "average_order_value": ratio(one.net_sales, len(one.orders)),
                     "first_order_date": one.first_date,
@@ -110,6 +112,7 @@ def lifetime_value(book: Book) -> list[MartRow]:
                     "lifespan_days": (one.last_date - one.first_date).days,
                     "clv_score": scores[customer_id],
                     "clv_tier": clv_tier(scores[customer_id]),
+                    "as_of_date": one.as_of,
                 }
             )
     return rows
@@ -151,6 +154,8 @@ def segments(book: Book) -> list[MartRow]:
                     "r_score": recency[key],
                     "f_score": frequency[key],
                     "m_score": monetary[key],
+                    "last_order_date": one.last_date,
+                    "as_of_date": one.as_of,
                     "segment": segment(recency[key], frequency[key], monetary[key], len(one.orders)),
                 }
             )
@@ -179,6 +184,7 @@ def churn_indicators(book: Book) -> list[MartRow]:
                     "source_system": system,
                     "customer_id": key,
                     "last_order_date": one.last_date,
+                    "as_of_date": as_of,
                     "days_since_last_order": one.recency_days,
                     "average_days_between_orders": ratio(span, gaps),
                     "spend_last_period": last_period,
@@ -196,10 +202,18 @@ def churn_indicators(book: Book) -> list[MartRow]:
 
 def cohort_ltv(book: Book) -> list[MartRow]:
     """Retention and lifetime value per cohort month and horizon, over the mature customers."""
+    return _cohort_ltv(book, "cohort_month", month_start)
+
+
+def cohort_ltv_weekly(book: Book) -> list[MartRow]:
+    return _cohort_ltv(book, "cohort_week", week_start)
+
+
+def _cohort_ltv(book: Book, name: str, bucket: Callable[[date], date]) -> list[MartRow]:
     rows: list[MartRow] = []
     for system, known in histories(book).items():
         as_of = book.as_of[system]
-        for cohort, members in _cohorts(known).items():
+        for cohort, members in _cohorts(known, bucket).items():
             for horizon in HORIZONS:
                 reach = timedelta(days=horizon)
                 mature = [one for one in members if one.first_date + reach <= as_of]
@@ -212,7 +226,7 @@ def cohort_ltv(book: Book) -> list[MartRow]:
                 rows.append(
                     {
                         "source_system": system,
-                        "cohort_month": cohort,
+                        name: cohort,
                         "horizon_days": horizon,
                         "cohort_customers": len(members),
                         "mature_customers": len(mature),
@@ -225,10 +239,10 @@ def cohort_ltv(book: Book) -> list[MartRow]:
     return rows
 
 
-def _cohorts(known: dict[str, History]) -> dict[date, list[History]]:
+def _cohorts(known: dict[str, History], bucket: Callable[[date], date]) -> dict[date, list[History]]:
     cohorts: dict[date, list[History]] = defaultdict(list)
     for one in known.values():
-        cohorts[month_start(one.first_date)].append(one)
+        cohorts[bucket(one.first_date)].append(one)
     return cohorts
 
 
@@ -236,7 +250,7 @@ def cohort_triangle(book: Book) -> list[MartRow]:
     """One row per cohort month and every month difference up to the as-of date."""
     rows: list[MartRow] = []
     for system, known in histories(book).items():
-        for cohort, members in _cohorts(known).items():
+        for cohort, members in _cohorts(known, month_start).items():
             month, cumulative = cohort, ZERO
             for number in range(months_between(cohort, book.as_of[system]) + 1):
                 last = next_month(month) - timedelta(days=1)
@@ -277,19 +291,19 @@ def known_since(book: Book) -> dict[tuple[str, str], date]:
 
 
 def customer_metrics(book: Book) -> list[MartRow]:
-    """One row per period from a system's first placed order to its as-of date."""
+    """One row per period from a system's first placed order to its last, whatever the as-of date."""
     since, firsts = known_since(book), first_booked_dates(book)
     rows: list[MartRow] = []
     for system in book.systems:
         as_of = book.as_of[system]
-        first_day = min(order.order_date for order in book.orders if order.system == system)
+        days = [order.order_date for order in book.orders if order.system == system]
         for period_type, (bucket, following) in PERIODS.items():
             active: dict[date, set[str]] = defaultdict(set)
             for order in book.booked:
                 if order.system == system and order.customer_id is not None:
                     active[bucket(order.order_date)].add(order.customer_id)
             previous: set[str] = set()
-            for start in sorted({bucket(day) for day in each_day(first_day, as_of)}):
+            for start in sorted({bucket(day) for day in each_day(min(days), max(days))}):
                 end = following(start)
                 now = active.get(start, set())
                 known = sum(key[0] == system and day < end for key, day in since.items())
@@ -298,11 +312,13 @@ def customer_metrics(book: Book) -> list[MartRow]:
                     {
                         "period_type": period_type,
                         "period_start": start,
+                        "period_end": end - timedelta(days=1),
                         "source_system": system,
                         "total_customers": known,
                         "active_customers": len(now),
                         "new_customers": new,
                         "repeat_customers": len(now) - new,
+                        "retained_customers": len(now & previous),
                         "active_customer_share": ratio(len(now), known),
                         "period_retention_rate": ratio(len(now & previous), len(previous)),
                         "is_complete_period": end - timedelta(days=1) <= as_of,

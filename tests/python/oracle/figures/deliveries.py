@@ -18,7 +18,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from .contracts import CONTRACTS, BrokenRuleError, Column, Reading, Row, judge, read_number, tidy
+from .contracts import CONTRACTS, NUMBER, BrokenRuleError, Column, Reading, Row, judge, read_number, tidy
 from .entities import Delivered, Version
 from .feed_files import Feed, FeedEntity
 
@@ -247,8 +247,8 @@ def _mapped(mapping: Mapping[str, Any], raw: Cells, row_number_id: str) -> str |
         parts = [(raw.get(name.strip().lower()) or "").strip(" ") for name in mapping["compose"]]
         return str(mapping.get("separator", " ")).join(parts) if all(parts) else None
     cell = raw.get(str(mapping.get("column", "")).strip().lower())
-    if cell is not None and mapping.get("unit") == "cents" and cell.strip():
-        return str(Decimal(cell.strip()) / 100)
+    if cell is not None and mapping.get("unit") == "cents" and NUMBER.fullmatch(cell.strip(" ")):
+        return format(Decimal(cell.strip(" ")) / 100, "f")
     return cell
 
 

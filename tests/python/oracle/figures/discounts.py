@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from datetime import date, timedelta
 
-from .book import Book, Line, Order
+from .book import Book, Line, Order, Return
 from .exact import change_rate, month_start, ratio, total
 from .revenue import MartRow
 
@@ -17,15 +17,32 @@ def is_discounted(order: Order) -> bool:
 
 
 def discount_effectiveness(book: Book) -> list[MartRow]:
-    """One row per month, location and whether the order was discounted; all parts dated by the order."""
+    """One row per month, location and whether the order was discounted.
+
+    Orders are dated by the order, refunds (which lower the margin) by the return: a row can hold refunds alone.
+    """
     groups: dict[tuple[str, str | None, date, bool], list[Order]] = defaultdict(list)
+    refunds: dict[tuple[str, str | None, date, bool], list[Return]] = defaultdict(list)
     for order in book.booked:
         key = (order.system, order.location_id, month_start(order.order_date), is_discounted(order))
         groups[key].append(order)
+    for one in book.returns:
+        if one.order is not None and one.eligible_amount:
+            key = (one.system, one.order.location_id, month_start(one.return_date), is_discounted(one.order))
+            refunds[key].append(one)
     rows: list[MartRow] = []
-    for (system, location_id, month, discounted), orders in groups.items():
+    for key in sorted(groups.keys() | refunds.keys(), key=str):
+        system, location_id, month, discounted = key
+        orders = groups.get(key, [])
         gross, discounts = total([one.gross for one in orders]), total([one.discount for one in orders])
-        with_cost = [line for order in orders for line in order.lines if line.cost is not None]
+        lines = [line for order in orders for line in order.lines]
+        with_cost = [line for line in lines if line.cost is not None]
+        refunded = [
+            one.eligible_amount
+            for one in refunds.get(key, [])
+            if one.line is not None and one.line.cost is not None
+        ]
+        margin = total([line.net - line.cost for line in with_cost if line.cost is not None])
         rows.append(
             {
                 "source_system": system,
@@ -38,11 +55,8 @@ def discount_effectiveness(book: Book) -> list[MartRow]:
                 "net_sales": gross - discounts,
                 "average_order_value": ratio(gross - discounts, len(orders)),
                 "units_per_order": ratio(total([order.units for order in orders]), len(orders)),
-                "gross_margin": (
-                    total([line.net - line.refund - (line.cost or 0) for line in with_cost])
-                    if with_cost
-                    else None
-                ),
+                "gross_margin": margin - total(refunded) if with_cost or refunded else None,
+                "lines_with_cost_share": ratio(len(with_cost), len(lines)),
                 "discount_rate": ratio(discounts, gross),
             }
         )
@@ -58,7 +72,7 @@ def discount_before_after(book: Book) -> list[MartRow]:
     rows: list[MartRow] = []
     for (system, product_id), sales in sold.items():
         discounted = [order.order_date for order, line in sales if line.discount > 0]
-        if not discounted:
+        if not discounted or min(discounted) > book.as_of[system]:
             continue
         first_discount = min(discounted)
         first_sale = min(order.order_date for order, _ in sales)
@@ -78,6 +92,8 @@ def discount_before_after(book: Book) -> list[MartRow]:
                 "source_system": system,
                 "product_id": product_id,
                 "first_discount_date": first_discount,
+                "first_sale_date": first_sale,
+                "as_of_date": book.as_of[system],
                 "orders_before": orders_before,
                 "orders_after": orders_after,
                 "net_sales_before": net_before,

@@ -63,6 +63,11 @@ class Version:
         assert isinstance(value, date), name
         return value
 
+    def day_or_none(self, name: str) -> date | None:
+        value = self.row.get(name)
+        assert value is None or isinstance(value, date), name
+        return value
+
     def flag(self, name: str) -> bool | None:
         value = self.row.get(name)
         assert value is None or isinstance(value, bool), name

@@ -9,7 +9,7 @@ from decimal import Decimal
 from .book import Book
 from .entities import Delivered, Version, latest_versions
 from .exact import ZERO, each_day, ratio, total
-from .revenue import MartRow
+from .revenue import NO_CATEGORY, MartRow
 
 COVER_DAYS = 28
 
@@ -64,6 +64,10 @@ def inventory_daily(book: Book, delivered: Delivered) -> list[MartRow]:
     return rows
 
 
+def is_discontinued(book: Book, product_id: str) -> bool:
+    return bool(book.newest_catalogue) and product_id not in book.newest_catalogue
+
+
 def inventory_alerts(book: Book, delivered: Delivered) -> list[MartRow]:
     """One row per product in alert at its latest count."""
     counts: dict[str, list[Version]] = defaultdict(list)
@@ -77,13 +81,17 @@ def inventory_alerts(book: Book, delivered: Delivered) -> list[MartRow]:
         if not is_alert(newest):
             continue
         quiet = next((place for place, count in enumerate(history) if not is_alert(count)), len(history))
-        versions = book.prices.by_product.get(product_id, [])
+        current = book.prices.current(product_id, book.as_of["store"])
         day = daily[product_id, newest.day("snapshot_date")]
         rows.append(
             {
                 "source_system": "store",
                 "product_id": product_id,
-                "product_name": versions[-1].product_name if versions else None,
+                "product_name": current.product_name if current else None,
+                "category": (current.category if current else None) or NO_CATEGORY,
+                "on_hand": newest.number("on_hand"),
+                "allocated": newest.number("allocated"),
+                "is_discontinued": is_discontinued(book, product_id),
                 "snapshot_date": newest.day("snapshot_date"),
                 "available": _available(newest),
                 "reorder_point": newest.number("reorder_point"),

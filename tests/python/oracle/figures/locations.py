@@ -27,6 +27,7 @@ def location_performance(book: Book) -> list[MartRow]:
         peers = [amount for key, amount in revenue.items() if key[0] == system]
         days = {order.order_date for order in orders}
         first, last = min(days), max(days)
+        listed = book.locations.get((system, location_id))
         as_of = book.as_of[system]
         recent = _net_sales(orders, as_of - timedelta(days=RECENT_DAYS - 1), as_of)
         before = _net_sales(
@@ -36,17 +37,22 @@ def location_performance(book: Book) -> list[MartRow]:
             {
                 "source_system": system,
                 "location_id": location_id,
+                "location_name": listed.text_or_none("name") if listed else None,
+                "region": listed.text_or_none("region") if listed else None,
                 "total_revenue": own,
                 "orders": len(orders),
                 "average_order_value": ratio(own, len(orders)),
                 "first_trading_date": first,
                 "last_trading_date": last,
                 "trading_days": len(days),
+                "calendar_days": (last - first).days + 1,
+                "as_of_date": as_of,
                 "orders_per_trading_day": ratio(len(orders), len(days)),
                 "orders_per_week": ratio(len(orders) * 7, (last - first).days + 1),
                 "revenue_rank": 1 + sum(amount > own for amount in peers),
                 "revenue_share": ratio(own, total(peers)),
                 "revenue_last_28_days": recent,
+                "revenue_previous_28_days": before,
                 "revenue_change_rate": change_rate(recent, before),
             }
         )
@@ -84,6 +90,10 @@ def peak_periods(book: Book) -> list[MartRow]:
                 "location_id": location_id,
                 "iso_weekday": weekday,
                 "hour": hour,
+                "as_of_date": book.as_of[system],
+                "orders": len(orders),
+                "net_sales": total([order.net for order in orders]),
+                "days_in_window": days,
                 "average_orders": ratio(len(orders), days),
                 "average_net_sales": ratio(total([order.net for order in orders]), days),
                 "peak_rank": 1 + busier,

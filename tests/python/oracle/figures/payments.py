@@ -12,6 +12,7 @@ from .entities import Delivered, latest_versions
 from .exact import ZERO, local_time, ratio, total
 from .revenue import MartRow
 
+NO_METHOD = "unknown"
 HOUR = timedelta(hours=1)
 MICROSECOND = timedelta(microseconds=1)
 
@@ -60,9 +61,9 @@ def payments(book: Book, delivered: Delivered) -> list[Payment]:
 
 
 def payments_daily(book: Book, delivered: Delivered) -> list[MartRow]:
-    groups: dict[tuple[date | None, str | None], list[Payment]] = defaultdict(list)
+    groups: dict[tuple[date | None, str], list[Payment]] = defaultdict(list)
     for payment in payments(book, delivered):
-        groups[payment.payment_date, payment.method].append(payment)
+        groups[payment.payment_date, payment.method or NO_METHOD].append(payment)
     rows: list[MartRow] = []
     for (day, method), found in groups.items():
         succeeded = [one for one in found if one.is_succeeded]
@@ -98,27 +99,37 @@ def classify(expected: Decimal, paid: Decimal) -> str:
 
 def payment_reconciliation(book: Book, delivered: Delivered) -> list[MartRow]:
     """One row per store order, and one per unknown order that payments name."""
-    paid: dict[str, list[Decimal]] = defaultdict(list)
-    named: set[str] = set()
+    named: dict[str, list[Payment]] = defaultdict(list)
     for payment in payments(book, delivered):
-        named.add(payment.order_id)
-        if payment.is_succeeded:
-            paid[payment.order_id].append(payment.amount)
+        named[payment.order_id].append(payment)
     rows: list[MartRow] = []
     for order in book.orders:
         if order.system == "store":
             expected = (order.header_total or ZERO) if order.is_booked else ZERO
-            got = total(paid.get(order.order_id, []))
-            rows.append(_reconciled(order.order_id, expected, got, classify(expected, got)))
-            named.discard(order.order_id)
-    for order_id in named:
-        got = total(paid.get(order_id, []))
-        rows.append(_reconciled(order_id, ZERO, got, "payment_without_order"))
+            found = named.pop(order.order_id, [])
+            word = classify(expected, _paid(found))
+            header = {"order_status": order.status, "order_date": order.order_date}
+            rows.append({**_reconciled(order.order_id, expected, found, word), **header})
+    rows.extend(
+        {
+            **_reconciled(order_id, ZERO, found, "payment_without_order"),
+            "order_status": None,
+            "order_date": None,
+        }
+        for order_id, found in named.items()
+    )
     return rows
 
 
-def _reconciled(order_id: str, expected: Decimal, paid: Decimal, classification: str) -> MartRow:
+def _paid(found: list[Payment]) -> Decimal:
+    return total([one.amount for one in found if one.is_succeeded])
+
+
+def _reconciled(order_id: str, expected: Decimal, found: list[Payment], classification: str) -> MartRow:
+    paid = _paid(found)
     return {
+        "payments": len(found),
+        "succeeded_payments": sum(one.is_succeeded for one in found),
         "source_system": "store",
         "order_id": order_id,
         "expected_amount": expected,

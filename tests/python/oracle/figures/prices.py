@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 
 from .entities import Version, latest_versions
@@ -61,6 +61,14 @@ class PriceHistory:
     def at(self, product_id: str, moment: datetime) -> PriceInterval | None:
         """The interval that holds at `moment`; None before the first version and for unknown products."""
         return next((one for one in self.by_product.get(product_id, []) if one.holds(moment)), None)
+
+    def current(self, product_id: str, as_of: date) -> PriceInterval | None:
+        """The last interval that began by the end of the as-of date, else the product's first."""
+        intervals = self.by_product.get(product_id)
+        if not intervals:
+            return None
+        begun = [one for one in intervals if one.valid_from.date() <= as_of]
+        return (begun or intervals[:1])[-1]
 
     def intervals(self) -> list[PriceInterval]:
         return [interval for intervals in self.by_product.values() for interval in intervals]
