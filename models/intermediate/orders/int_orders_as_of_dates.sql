@@ -1,4 +1,5 @@
 {% set given = var('as_of_date') %}
+{% set as_of_date = "cast('" ~ given ~ "' as date)" if given else 'last_orders.order_date' %}
 
 with source_systems as (
 
@@ -22,11 +23,7 @@ as_of_dates as (
 
     select
         source_systems.source_system,
-        {% if given %}
-        cast('{{ given }}' as date) as as_of_date
-        {% else %}
-        last_orders.order_date as as_of_date
-        {% endif %}
+        {{ as_of_date }} as as_of_date
     from source_systems
     left join last_orders
         on source_systems.source_system = last_orders.source_system

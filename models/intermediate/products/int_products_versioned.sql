@@ -1,4 +1,4 @@
--- Versions come from what is believed now: a state that a delivery corrected or took back is in the snapshot only.
+-- Versions come from what is believed now: a state that was corrected or taken back is in the snapshot only.
 with states as (
 
     select
@@ -10,35 +10,36 @@ with states as (
         unit_cost,
         effective_at,
         effective_date,
-        lag(effective_at) over (partition by source_system, product_id order by effective_at) as previous_effective_at,
-        lag(product_name) over (partition by source_system, product_id order by effective_at) as previous_product_name,
-        lag(category) over (partition by source_system, product_id order by effective_at) as previous_category,
-        lag(list_price) over (partition by source_system, product_id order by effective_at) as previous_list_price,
-        lag(unit_cost) over (partition by source_system, product_id order by effective_at) as previous_unit_cost
+        row_number() over (partition by product_id order by effective_at) as state_number
     from {{ ref('snap_store__products') }}
     where dbt_valid_to is null
 
 ),
 
+-- Equal neighbours collapse into the earlier one.
 changes as (
 
     select
-        source_system,
-        product_id,
-        product_name,
-        category,
-        list_price,
-        unit_cost,
-        effective_at,
-        effective_date
+        states.source_system,
+        states.product_id,
+        states.product_name,
+        states.category,
+        states.list_price,
+        states.unit_cost,
+        states.effective_at,
+        states.effective_date
     from states
+    left join states as previous_states
+        on
+            states.product_id = previous_states.product_id
+            and states.state_number = previous_states.state_number + 1
     where
-        previous_effective_at is null
+        previous_states.product_id is null
         or not (
-            {{ is_same('product_name', 'previous_product_name') }}
-            and {{ is_same('category', 'previous_category') }}
-            and {{ is_same('list_price', 'previous_list_price') }}
-            and {{ is_same('unit_cost', 'previous_unit_cost') }}
+            {{ is_same('states.product_name', 'previous_states.product_name') }}
+            and {{ is_same('states.category', 'previous_states.category') }}
+            and {{ is_same('states.list_price', 'previous_states.list_price') }}
+            and {{ is_same('states.unit_cost', 'previous_states.unit_cost') }}
         )
 
 )
@@ -53,7 +54,7 @@ select
     list_price,
     unit_cost,
     effective_at as valid_from,
-    lead(effective_at) over (partition by source_system, product_id order by effective_at) as valid_to,
+    lead(effective_at) over (partition by product_id order by effective_at) as valid_to,
     effective_date as valid_from_date,
-    lead(effective_date) over (partition by source_system, product_id order by effective_at) as valid_to_date
+    lead(effective_date) over (partition by product_id order by effective_at) as valid_to_date
 from changes

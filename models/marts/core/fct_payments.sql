@@ -34,8 +34,7 @@ orders as (
 -- A payment names no currency. One without an order is in the shop's currency where the shop has only one.
 shop_currency as (
 
-    select
-        case when min(currency) = max(currency) then min(currency) end as currency
+    select case when min(currency) = max(currency) then min(currency) end as currency
     from orders
 
 ),
@@ -97,7 +96,8 @@ rated as (
             else exchange_rates.exchange_rate
         end as exchange_rate,
         matched.transaction_amount,
-        matched.status = 'succeeded' or (matched.status = 'refunded' and matched.paid_at is not null) as is_succeeded,
+        matched.status = 'succeeded'
+        or (matched.status = 'refunded' and matched.paid_at is not null) as is_succeeded,
         matched.has_missing_order,
         matched.ordered_at,
         matched.created_at,
