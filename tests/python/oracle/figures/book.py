@@ -45,12 +45,13 @@ class Line:
     quantity: Decimal
     unit_price: Decimal
     item_amount: Decimal
-    option_amount: Decimal | None
+    option_amount: Decimal
     gross: Decimal
     discount: Decimal
     net: Decimal
     list_price_amount: Decimal | None = None
     cost: Decimal | None = None
+    valid_from: datetime | None = None  # of the product version
     refund: Decimal = ZERO  # eligible, whatever its date
 
 
@@ -73,6 +74,7 @@ class Order:
     tax: Decimal = ZERO
     shipping: Decimal = ZERO
     tip: Decimal = ZERO
+    has_conflicting_lines: bool = False
     lines: list[Line] = field(default_factory=list)
     sequence: int | None = None  # among the booked orders of its customer
 
@@ -236,10 +238,11 @@ def _store_lines(order: Order, versions: list[Version], prices: PriceHistory) ->
         lines.append(
             Line(
                 "store", order.order_id, version.text("line_id"), version.text("product_id"),
-                price.category if price else None, count, version.number("unit_price"), item, None,
+                price.category if price else None, count, version.number("unit_price"), item, ZERO,
                 gross, discount, gross - discount,
                 stored(product(count, price.list_price)) if price else None,
                 stored(product(count, price.unit_cost)) if price and price.unit_cost is not None else None,
+                price.valid_from if price else None,
             )
         )  # fmt: skip
     return lines
@@ -266,7 +269,7 @@ def _restaurant_orders(delivered: Delivered, rates: ExchangeRates) -> list[Order
         order = Order(
             "restaurant", order_id, first.text_or_none("user_id"), first.text("restaurant_id"), ordered_at,
             local, None, True, any(one.flag("is_loyalty") for one in versions), currency, rate, None,
-            first.text_or_none("app_name"),
+            first.text_or_none("app_name"), has_conflicting_lines=_disagree(versions),
         )  # fmt: skip
         order.lines = [
             _restaurant_line(order, one, options.get((order_id, one.text("lineitem_id")), []))
@@ -275,6 +278,12 @@ def _restaurant_orders(delivered: Delivered, rates: ExchangeRates) -> list[Order
         order.header_total = order.net
         orders.append(order)
     return orders
+
+
+def _disagree(versions: list[Version]) -> bool:
+    """Whether the lines of an order tell different headers."""
+    header = ("restaurant_id", "user_id", "app_name", "currency", "creation_time_utc", "is_loyalty")
+    return any(len({version.row[name] for version in versions}) > 1 for name in header)
 
 
 def _restaurant_line(order: Order, version: Version, options: list[Version]) -> Line:
