@@ -102,21 +102,21 @@ status_regressions as (
 counted as (
 
     {% for counting in ['conservation', 'versions', 'late_rows', 'orphans', 'order_breaks', 'status_regressions'] %}
-    select
-        feed,
-        entity,
-        {% for figure, (model, expression) in figures.items() %}
-        {{ expression if model == counting else '0' }} as {{ figure }},
-        {% endfor %}
-        delivery_date
-    from {{ counting }}
-    group by
-        feed,
-        entity,
-        delivery_date
-    {% if not loop.last %}
-    union all
-    {% endif %}
+        select
+            feed,
+            entity,
+            {% for figure, (model, expression) in figures.items() %}
+                {{ expression if model == counting else '0' }} as {{ figure }},
+            {% endfor %}
+            delivery_date
+        from {{ counting }}
+        group by
+            feed,
+            entity,
+            delivery_date
+        {% if not loop.last %}
+            union all
+        {% endif %}
     {% endfor %}
 
 )
@@ -126,7 +126,7 @@ select
     entity,
 
     {% for figure in figures %}
-    cast(sum({{ figure }}) as bigint) as {{ figure }},
+        cast(sum({{ figure }}) as bigint) as {{ figure }},
     {% endfor %}
 
     delivery_date

@@ -14,25 +14,25 @@
 with first_deliveries as (
 
     {% for entity, row in entities.items() %}
-    select
-        '{{ entity }}' as entity,
-        _feed as feed,
-        min(coalesce({{ row.location or "''" }}, '')) as location_id,
-        min(_load_sequence) as load_sequence,
-        min({{ row.event }}) as event_at,
-        {% if entity == 'store.inventory' %}
-        min(snapshot_date) as event_date
-        {% else %}
-        min({{ business_date(row.event, '_business_timezone') }}) as event_date
+        select
+            '{{ entity }}' as entity,
+            _feed as feed,
+            min(coalesce({{ row.location or "''" }}, '')) as location_id,
+            min(_load_sequence) as load_sequence,
+            min({{ row.event }}) as event_at,
+            {% if entity == 'store.inventory' %}
+                min(snapshot_date) as event_date
+            {% else %}
+                min({{ business_date(row.event, '_business_timezone') }}) as event_date
+            {% endif %}
+        from {{ source('raw', entity | replace('.', '_')) }}
+        where {{ row.event }} is not null
+        group by
+            _feed,
+            {{ row.key | join(', ') }}
+        {% if not loop.last %}
+            union all
         {% endif %}
-    from {{ source('raw', entity | replace('.', '_')) }}
-    where {{ row.event }} is not null
-    group by
-        _feed,
-        {{ row.key | join(', ') }}
-    {% if not loop.last %}
-    union all
-    {% endif %}
     {% endfor %}
 
 ),

@@ -18,14 +18,14 @@
 with versions as (
 
     {% for entity, versioning in entities.items() %}
-    select
-        '{{ entity }}' as entity,
-        _batch_id as batch_id,
-        _feed as feed,
-        {{ version_rank(versioning.key, updated_at=versioning.updated_at) }} as version_rank
-    from {{ source('raw', entity | replace('.', '_')) }}
+        select
+            '{{ entity }}' as entity,
+            _batch_id as batch_id,
+            _feed as feed,
+            {{ version_rank(versioning.key, updated_at=versioning.updated_at) }} as version_rank
+        from {{ source('raw', entity | replace('.', '_')) }}
 
-    union all
+        union all
 
     {% endfor %}
     select

@@ -27,8 +27,8 @@ customers as (
 horizons as (
 
     {% for horizon in horizons %}
-    select {{ horizon }} as horizon_days
-    {% if not loop.last %}union all{% endif %}
+        select {{ horizon }} as horizon_days
+        {% if not loop.last %}union all{% endif %}
     {% endfor %}
 
 ),

@@ -21,7 +21,7 @@ ranked as (
         orders,
         rank() over (partition by source_system order by last_order_date) - 1 as customers_less_recent,
         rank() over (partition by source_system order by orders) - 1 as customers_less_frequent,
-        rank() over (partition by source_system order by lifetime_value_to_date) - 1 as customers_less_valuable,
+        rank() over (partition by source_system order by lifetime_value_to_date) - 1 as customers_worth_less,
         count(*) over (partition by source_system) as customers
     from customers
 
@@ -32,6 +32,6 @@ select
     customer_key,
     {{ quintile_score('customers_less_recent', 'customers') }} as r_score,
     {{ quintile_score('customers_less_frequent', 'customers') }} as f_score,
-    {{ quintile_score('customers_less_valuable', 'customers') }} as m_score,
+    {{ quintile_score('customers_worth_less', 'customers') }} as m_score,
     orders = 1 as is_single_order
 from ranked

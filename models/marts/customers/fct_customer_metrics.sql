@@ -71,17 +71,17 @@ bounds as (
 periods as (
 
     {% for period_type, columns in periods.items() %}
-    select distinct
-        bounds.source_system,
-        '{{ period_type }}' as period_type,
-        dates.{{ columns.start }} as period_start,
-        {{ columns.end }} as period_end
-    from bounds
-    inner join dates
-        on dates.date_day between bounds.first_date and bounds.last_date
-    {% if not loop.last %}
-    union all
-    {% endif %}
+        select distinct
+            bounds.source_system,
+            '{{ period_type }}' as period_type,
+            dates.{{ columns.start }} as period_start,
+            {{ columns.end }} as period_end
+        from bounds
+        inner join dates
+            on dates.date_day between bounds.first_date and bounds.last_date
+        {% if not loop.last %}
+            union all
+        {% endif %}
     {% endfor %}
 
 ),
@@ -89,15 +89,15 @@ periods as (
 active_periods as (
 
     {% for period_type in periods %}
-    select distinct
-        source_system,
-        customer_key,
-        '{{ period_type }}' as period_type,
-        {{ start_of(period_type, 'activity_date') }} as period_start
-    from customer_days
-    {% if not loop.last %}
-    union all
-    {% endif %}
+        select distinct
+            source_system,
+            customer_key,
+            '{{ period_type }}' as period_type,
+            {{ start_of(period_type, 'activity_date') }} as period_start
+        from customer_days
+        {% if not loop.last %}
+            union all
+        {% endif %}
     {% endfor %}
 
 ),
@@ -114,7 +114,7 @@ sequenced as (
         ) as last_active_period_start,
         case
             {% for period_type, columns in periods.items() %}
-            when period_type = '{{ period_type }}' then {{ columns.previous }}
+                when period_type = '{{ period_type }}' then {{ columns.previous }}
             {% endfor %}
         end as previous_period_start
     from active_periods
@@ -154,18 +154,18 @@ known as (
 additions as (
 
     {% for period_type in periods %}
-    select
-        source_system,
-        '{{ period_type }}' as period_type,
-        {{ start_of(period_type, 'known_date') }} as period_start,
-        count(*) as added_customers
-    from known
-    group by
-        source_system,
-        {{ start_of(period_type, 'known_date') }}
-    {% if not loop.last %}
-    union all
-    {% endif %}
+        select
+            source_system,
+            '{{ period_type }}' as period_type,
+            {{ start_of(period_type, 'known_date') }} as period_start,
+            count(*) as added_customers
+        from known
+        group by
+            source_system,
+            {{ start_of(period_type, 'known_date') }}
+        {% if not loop.last %}
+            union all
+        {% endif %}
     {% endfor %}
 
 ),
@@ -213,7 +213,8 @@ select
     cast(measured.repeat_customers as bigint) as repeat_customers,
     cast(measured.retained_customers as bigint) as retained_customers,
     {{ divide('measured.active_customers', 'measured.total_customers') }} as active_customer_share,
-    {{ divide('measured.retained_customers', 'measured.previous_active_customers') }} as period_retention_rate,
+    {{ divide('measured.retained_customers', 'measured.previous_active_customers') }}
+        as period_retention_rate,
     measured.period_end <= as_of_dates.as_of_date as is_complete_period,
     measured.period_start,
     measured.period_end

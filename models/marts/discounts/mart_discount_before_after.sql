@@ -112,7 +112,8 @@ select
     cast(orders_after as bigint) as orders_after,
     net_sales_before,
     net_sales_after,
-    case when is_fully_observed then {{ change_rate('orders_after', 'orders_before') }} end as orders_change_rate,
+    case when is_fully_observed then {{ change_rate('orders_after', 'orders_before') }} end
+        as orders_change_rate,
     case when is_fully_observed then {{ change_rate('net_sales_after', 'net_sales_before') }} end
         as net_sales_change_rate,
     is_fully_observed,

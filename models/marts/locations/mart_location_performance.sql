@@ -110,7 +110,8 @@ select
     {{ divide('compared.total_revenue', 'compared.system_revenue') }} as revenue_share,
     compared.revenue_last_28_days,
     compared.revenue_previous_28_days,
-    {{ change_rate('compared.revenue_last_28_days', 'compared.revenue_previous_28_days') }} as revenue_change_rate,
+    {{ change_rate('compared.revenue_last_28_days', 'compared.revenue_previous_28_days') }}
+        as revenue_change_rate,
     compared.first_trading_date,
     compared.last_trading_date,
     compared.as_of_date

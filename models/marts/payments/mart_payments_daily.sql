@@ -32,7 +32,8 @@ timed as (
         payments.amount,
         payments.payment_date,
         case
-            when payments.is_succeeded then {{ microseconds_between('orders.ordered_at', 'payments.paid_at') }}
+            when payments.is_succeeded
+                then {{ microseconds_between('orders.ordered_at', 'payments.paid_at') }}
         end as processing_microseconds
     from payments
     left join orders
