@@ -50,6 +50,14 @@ ranges as (
         max(payment_date) as last_date
     from {{ ref('stg_store__payments') }}
 
+    union all
+
+    -- An as-of date that was asked for may lie after everything delivered; cohorts are shown up to its month.
+    select
+        min(as_of_date) as first_date,
+        max(as_of_date) as last_date
+    from {{ ref('int_orders_as_of_dates') }}
+
 ),
 
 bounds as (
