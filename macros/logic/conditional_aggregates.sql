@@ -12,5 +12,5 @@
 
 {# No engine-wide max over booleans. #}
 {% macro any_true(condition) -%}
-    (max(case when {{ condition }} then 1 else 0 end) = 1)
+    max(case when {{ condition }} then 1 else 0 end) = 1
 {%- endmacro %}

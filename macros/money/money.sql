@@ -9,7 +9,9 @@
 
 {# The casts before the product keep it inside 38 digits on every engine: 19 + 18 digits, 8 decimals. #}
 {% macro exact_product(quantity, unit_amount) -%}
-    cast(cast({{ quantity }} as numeric(19, 4)) * cast({{ unit_amount }} as numeric(18, 4)) as numeric(38, 8))
+    cast(
+        cast({{ quantity }} as numeric(19, 4)) * cast({{ unit_amount }} as numeric(18, 4)) as numeric(38, 8)
+    )
 {%- endmacro %}
 
 {% macro multiply_money(quantity, unit_amount) -%}

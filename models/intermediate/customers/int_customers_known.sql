@@ -26,7 +26,7 @@ seen as (
     select
         orders.source_system,
         orders.customer_id,
-        {{ any_true('orders.is_booked and orders.is_loyalty and orders.order_date <= as_of_dates.as_of_date') }} as has_loyal_order,
+        {{ any_true('orders.is_loyalty and orders.is_booked and orders.order_date <= as_of_date') }} as has_loyal_order,
         min(orders.order_date) as first_placed_order_date,
         min(case when orders.is_booked then orders.order_date end) as first_order_date
     from {{ ref('int_orders_united') }} as orders

@@ -1,4 +1,4 @@
--- Known: listed in a location file, or named by an order. Orders without a location share one row, without id.
+-- Known: listed in a location file, or named by an order. Orders without a location share a row without id.
 with listed as (
 
     select

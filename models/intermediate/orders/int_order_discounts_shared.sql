@@ -1,7 +1,7 @@
 -- Largest remainder in units of 0.0001: every line gets its whole units, the leftover units go to the largest
 -- remainders, ties to the smaller line id, so the shares add up to the order's discount exactly.
--- A line's weight is what its own discount left of it. Where nothing is left on any line, nothing can be shared:
--- the order shows the difference to its header.
+-- A line's weight is what its own discount left of it. Where nothing is left on any line, nothing can be
+-- shared: the order shows the difference to its header.
 with discounted_orders as (
 
     select

@@ -10,7 +10,10 @@ with lines as (
         is_loyalty,
         ordered_at,
         _business_timezone,
-        row_number() over (partition by order_id order by ordered_at, {{ text_order('line_id') }}) as line_rank
+        row_number() over (
+            partition by order_id
+            order by ordered_at, {{ text_order('line_id') }}
+        ) as line_rank
     from {{ ref('stg_restaurant__order_items') }}
 
 ),
@@ -24,12 +27,15 @@ agreements as (
             min(location_id) = max(location_id)
             and min(currency) = max(currency)
             and min(ordered_at) = max(ordered_at)
-            and (count(customer_id) = 0 or (count(customer_id) = count(*) and min(customer_id) = max(customer_id)))
+            and (
+                count(customer_id) = 0
+                or (count(customer_id) = count(*) and min(customer_id) = max(customer_id))
+            )
             and (
                 count(sales_channel) = 0
                 or (count(sales_channel) = count(*) and min(sales_channel) = max(sales_channel))
             )
-            and {{ any_true('is_loyalty') }} = (min(case when is_loyalty then 1 else 0 end) = 1)
+            and min(case when is_loyalty then 1 else 0 end) = max(case when is_loyalty then 1 else 0 end)
         ) as has_conflicting_lines
     from lines
     group by order_id

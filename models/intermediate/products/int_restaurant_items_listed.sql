@@ -1,5 +1,5 @@
--- A franchise location has no catalogue: what was sold is the list. Category stays on the line; the newest one
--- stands here.
+-- A franchise location has no catalogue: what was sold is the list. Category stays on the line; the
+-- newest one stands here.
 with lines as (
 
     select

@@ -62,7 +62,8 @@ matched as (
         -- Not eligible yet while the line or its order is still missing.
         coalesce(
             lines.is_booked
-            and {{ days_between('lines.order_date', 'returns.return_date') }} <= {{ var('refund_window_days') }},
+            and {{ days_between('lines.order_date', 'returns.return_date') }}
+            <= {{ var('refund_window_days') }},
             false
         ) as is_refund_eligible,
         coalesce(lines.has_missing_header, true) as has_missing_order,

@@ -23,7 +23,8 @@ with sales as (
 )
 
 select
-    {{ surrogate_key(['source_system', 'location_key', 'category', 'day_part', 'sales_date']) }} as sales_day_key,
+    {{ surrogate_key(['source_system', 'location_key', 'category', 'day_part', 'sales_date']) }}
+        as sales_day_key,
     location_key,
 
     source_system,

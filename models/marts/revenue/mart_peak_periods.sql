@@ -50,8 +50,8 @@ hours as (
 
 ),
 
--- How often the weekday stands in the window, whether or not the location traded on it: whole weeks, and one more
--- where the weekday is among the days left over, which begin on the window's first day.
+-- How often the weekday stands in the window, whether or not the location traded on it: whole weeks, and one
+-- more where the weekday is among the days left over, which begin on the window's first day.
 counted as (
 
     select

@@ -1,4 +1,5 @@
--- Equal rows within a delivery are real. `replace_by_line`: the newest delivery that names a line has all its options.
+-- Equal rows within a delivery are real. `replace_by_line`: the newest delivery that names a line has all of its
+-- options.
 with deliveries as (
 
     select

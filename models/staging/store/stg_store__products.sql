@@ -18,8 +18,7 @@ select
     effective_at,
     {{ business_date('effective_at', '_business_timezone') }} as effective_date,
     -- The snapshot compares this one column: comparing nullable columns one by one repeats rows.
-    {{ surrogate_key(['name', 'category', 'price', 'unit_cost', business_date('effective_at', '_business_timezone')]) }}
-        as state_hash,
+    {{ surrogate_key(['name', 'category', 'price', 'unit_cost', '_business_timezone']) }} as state_hash,
     _feed,
     _business_timezone,
     _batch_id,
