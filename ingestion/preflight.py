@@ -161,9 +161,9 @@ class _Inspection:
         self.stream.seek(0)
         hashed = _HashedStream(self.stream)
         raw = _Peekable(iter(hashed))
-        compressed = raw.peek().startswith(b"\x1f\x8b")
+        compressed = raw.peek(HEAD_BYTES).startswith(b"\x1f\x8b")
         chunks = _Peekable(_gunzip(raw, self.max_bytes)) if compressed else raw
-        head = chunks.peek()[:HEAD_BYTES]
+        head = chunks.peek(HEAD_BYTES)[:HEAD_BYTES]
         _refuse_foreign(head, compressed=compressed)
         if self.feed.format == "parquet":
             return self._parquet(head, chunks, hashed, compressed=compressed)
@@ -317,15 +317,15 @@ class _Peekable:
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._chunks = chunks
-        self._first: bytes | None = None
+        self._first = b""
 
-    def peek(self) -> bytes:
-        """The first chunk that is left, empty at the end."""
-        while not self._first:
+    def peek(self, least: int = 1) -> bytes:
+        """What comes first, at least so many bytes unless the end is nearer; empty at the end."""
+        while len(self._first) < least:
             chunk = next(self._chunks, None)
             if chunk is None:
-                return b""
-            self._first = chunk
+                break
+            self._first += chunk
         return self._first
 
     def drop(self, count: int) -> None:
@@ -335,7 +335,7 @@ class _Peekable:
     def __iter__(self) -> Iterator[bytes]:
         if self._first:
             yield self._first
-            self._first = None
+            self._first = b""
         yield from self._chunks
 
 
