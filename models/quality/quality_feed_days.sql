@@ -13,6 +13,9 @@
     'order_breaks': ('order_breaks', 'count(*)'),
     'status_regressions': ('status_regressions', 'count(*)'),
 } %}
+{% set counting_models = [
+    'conservation', 'versions', 'late_rows', 'orphans', 'order_breaks', 'status_regressions'
+] %}
 
 with conservation as (
 
@@ -101,7 +104,7 @@ status_regressions as (
 
 counted as (
 
-    {% for counting in ['conservation', 'versions', 'late_rows', 'orphans', 'order_breaks', 'status_regressions'] %}
+    {% for counting in counting_models %}
         select
             feed,
             entity,

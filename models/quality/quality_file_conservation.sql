@@ -80,8 +80,8 @@ measured as (
         combined.rows_read - combined.rows_accepted - combined.rows_quarantined
         - combined.rows_duplicate - combined.rows_excluded as unexplained_rows,
         -- Of a rejected or withdrawn delivery nothing is in raw.
-        combined.rows_in_raw
-        - case when deliveries.status = 'loaded' then combined.rows_accepted else 0 end as unexpected_raw_rows,
+        combined.rows_in_raw - case when deliveries.status = 'loaded' then combined.rows_accepted else 0 end
+            as unexpected_raw_rows,
         combined.min_event_at,
         combined.max_event_at,
         deliveries.delivery_date

@@ -9,8 +9,8 @@
     },
 } %}
 
--- Late: first delivered after newer rows of its own location, or after rows of a later business date from anywhere
--- in the feed. So a new version of a known key is never late, neither is a location whose file comes second.
+-- Late: first delivered after newer rows of its location, or after rows of a later business date of its feed.
+-- So a new version of a known key is never late, neither is a location whose file of the day comes second.
 with first_deliveries as (
 
     {% for entity, row in entities.items() %}

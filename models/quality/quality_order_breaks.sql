@@ -36,7 +36,8 @@ classified as (
             when header_difference_amount is null then 'several_currencies'
             when header_difference_amount = 0 then 'matched'
             when abs(header_difference_amount) <= 0.01 * lines then 'rounding'
-            when exchange_rate = 1 and header_difference_amount = discount_amount then 'header_before_discount'
+            when exchange_rate = 1 and header_difference_amount = discount_amount
+                then 'header_before_discount'
             when transaction_header_total_amount = transaction_net_sales_amount then 'header_without_extras'
             when header_difference_amount > 0 then 'header_above_lines'
             else 'header_below_lines'
@@ -64,7 +65,7 @@ restaurant_headers as (
         order_id,
         _feed as feed,
         _batch_id as batch_id,
-        row_number() over (partition by order_id order by _load_sequence desc, _row_number desc) as line_number
+        row_number() over (partition by order_id order by _load_sequence desc, _row_number desc) as recency
     from {{ ref('stg_restaurant__order_items') }}
 
 ),
@@ -86,7 +87,7 @@ delivered as (
         feed,
         batch_id
     from restaurant_headers
-    where line_number = 1
+    where recency = 1
 
 ),
 

@@ -1,59 +1,55 @@
-{#-
-    The key that judges versions per raw table. An option line has no key: a newer delivery of the line replaces all.
--#}
-{% set entities = {
-    'store.orders': {'key': ['id'], 'updated_at': 'updated_at'},
-    'store.order_items': {'key': ['order_id', 'line_id']},
-    'store.customers': {'key': ['id'], 'updated_at': 'updated_at'},
-    'store.payments': {'key': ['id']},
-    'store.products': {'key': ['product_id', 'effective_at']},
-    'store.returns': {'key': ['id']},
-    'store.inventory': {'key': ['snapshot_date', 'product_id']},
-    'store.locations': {'key': ['location_id']},
-    'restaurant.order_items': {'key': ['order_id', 'lineitem_id']},
-    'restaurant.date_dim': {'key': ['date_key']},
-    'restaurant.locations': {'key': ['location_id']},
-} %}
+{% set entities = [
+    'store.orders', 'store.order_items', 'store.customers', 'store.payments', 'store.products', 'store.returns',
+    'store.inventory', 'store.locations', 'restaurant.order_items', 'restaurant.order_item_options',
+    'restaurant.date_dim', 'restaurant.locations',
+] %}
 
-with versions as (
+-- Staging keeps the newest version of each key: what a delivery has in raw and not there is superseded.
+with delivered as (
 
-    {% for entity, versioning in entities.items() %}
+    {% for entity in entities %}
+        select
+            '{{ entity }}' as entity,
+            _feed as feed,
+            _batch_id as batch_id,
+            count(*) as rows_in_raw
+        from {{ source('raw', entity | replace('.', '_')) }}
+        group by
+            _feed,
+            _batch_id
+        {% if not loop.last %}
+            union all
+        {% endif %}
+    {% endfor %}
+
+),
+
+current_versions as (
+
+    {% for entity in entities %}
         select
             '{{ entity }}' as entity,
             _batch_id as batch_id,
-            _feed as feed,
-            {{ version_rank(versioning.key, updated_at=versioning.updated_at) }} as version_rank
-        from {{ source('raw', entity | replace('.', '_')) }}
-
-        union all
-
+            count(*) as rows_current
+        from {{ ref('stg_' ~ entity | replace('.', '__')) }}
+        group by _batch_id
+        {% if not loop.last %}
+            union all
+        {% endif %}
     {% endfor %}
-    select
-        'restaurant.order_item_options' as entity,
-        _batch_id as batch_id,
-        _feed as feed,
-        case
-            when options_mode = 'append' then 1
-            else
-                dense_rank() over (
-                    partition by order_id, lineitem_id, options_mode
-                    order by _load_sequence desc, {{ text_order('_feed') }} desc, {{ text_order('_batch_id') }} desc
-                )
-        end as version_rank
-    from {{ source('raw', 'restaurant_order_item_options') }}
 
 )
 
 select
-    batch_id,
+    delivered.batch_id,
 
-    feed,
-    entity,
+    delivered.feed,
+    delivered.entity,
 
-    cast(count(*) as bigint) as rows_in_raw,
-    cast({{ count_when('version_rank > 1') }} as bigint) as rows_superseded
-from versions
-group by
-    batch_id,
-    feed,
-    entity
+    cast(delivered.rows_in_raw as bigint) as rows_in_raw,
+    cast(delivered.rows_in_raw - coalesce(current_versions.rows_current, 0) as bigint) as rows_superseded
+from delivered
+left join current_versions
+    on
+        delivered.entity = current_versions.entity
+        and delivered.batch_id = current_versions.batch_id

@@ -20,7 +20,7 @@ with results as (
 latest as (
 
     select
-        results.*,
+        *,
         row_number() over (
             partition by run_id, unique_id
             order by case when finished_at is null then 1 else 0 end, finished_at desc

@@ -57,11 +57,14 @@ events as (
 
 select
     source_system,
+
     customer_key,
+
     cast(sum(orders) as bigint) as orders,
     cast(sum(loyal_orders) as bigint) as loyal_orders,
     {{ sum_money('net_sales_amount') }} as net_sales_amount,
     {{ sum_money('refund_amount') }} as refund_amount,
+
     activity_date
 from events
 group by

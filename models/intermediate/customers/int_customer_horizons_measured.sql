@@ -77,11 +77,15 @@ measured as (
 
 select
     source_system,
+
     customer_key,
+
     cast(horizon_days as integer) as horizon_days,
     cast(lifetime_value as numeric(38, 4)) as lifetime_value,
+
     days_observed >= horizon_days as is_mature,
     later_order_days > 0 as is_retained,
+
     first_order_date,
     {{ start_of('week', 'first_order_date') }} as cohort_week,
     {{ start_of('month', 'first_order_date') }} as cohort_month

@@ -29,9 +29,12 @@ ranked as (
 
 select
     source_system,
+
     customer_key,
+
     {{ quintile_score('customers_less_recent', 'customers') }} as r_score,
     {{ quintile_score('customers_less_frequent', 'customers') }} as f_score,
     {{ quintile_score('customers_worth_less', 'customers') }} as m_score,
+
     orders = 1 as is_single_order
 from ranked

@@ -63,7 +63,9 @@ flagged as (
 
 select
     source_system,
+
     customer_key,
+
     cast(sum(orders) as bigint) as orders,
     cast({{ count_when('orders > 0') }} as bigint) as order_dates,
     cast(sum(loyal_orders) as bigint) as loyal_orders,
@@ -74,6 +76,7 @@ select
     {{ sum_money_when('is_previous_period', 'net_sales_amount') }} as spend_previous_period,
     {{ sum_money_when('is_this_year', 'net_sales_amount') }} as spend_this_year,
     {{ sum_money_when('is_same_dates_last_year', 'net_sales_amount') }} as spend_same_dates_last_year,
+
     min(case when orders > 0 then activity_date end) as first_order_date,
     max(case when orders > 0 then activity_date end) as last_order_date,
     as_of_date

@@ -31,6 +31,7 @@ cohorts as (
 
 select
     source_system,
+
     cast(horizon_days as integer) as horizon_days,
     cast(cohort_customers as bigint) as cohort_customers,
     cast(mature_customers as bigint) as mature_customers,
@@ -38,5 +39,6 @@ select
     {{ divide('retained_customers', 'mature_customers') }} as retention_rate,
     cast(ltv_total as numeric(38, 4)) as ltv_total,
     {{ divide('ltv_total', 'mature_customers') }} as ltv_per_customer,
+
     cast(cohort_month as date) as cohort_month
 from cohorts

@@ -207,6 +207,7 @@ measured as (
 select
     measured.source_system,
     measured.period_type,
+
     cast(measured.total_customers as bigint) as total_customers,
     cast(measured.active_customers as bigint) as active_customers,
     cast(measured.new_customers as bigint) as new_customers,
@@ -215,7 +216,9 @@ select
     {{ divide('measured.active_customers', 'measured.total_customers') }} as active_customer_share,
     {{ divide('measured.retained_customers', 'measured.previous_active_customers') }}
         as period_retention_rate,
+
     measured.period_end <= as_of_dates.as_of_date as is_complete_period,
+
     measured.period_start,
     measured.period_end
 from measured

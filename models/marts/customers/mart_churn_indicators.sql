@@ -19,12 +19,14 @@ with customers as (
 
 select
     customer_key,
+
     source_system,
     case
         when days_since_last_order > {{ var('lapsed_days') }} then 'lapsed'
         when days_since_last_order > {{ var('at_risk_days') }} then 'slowing'
         else 'active'
     end as activity_status,
+
     days_since_last_order,
     {{ divide('lifespan_days', 'order_dates - 1') }} as average_days_between_orders,
     spend_last_period,
@@ -33,7 +35,9 @@ select
     {{ change_rate('spend_this_year', 'spend_same_dates_last_year') }} as yoy_spend_change_rate,
     -- days since ÷ average gap, written as one division of two exact numbers.
     {{ divide('days_since_last_order * (order_dates - 1)', 'lifespan_days') }} as overdue_ratio,
+
     days_since_last_order > {{ var('at_risk_days') }} as is_at_risk,
+
     last_order_date,
     as_of_date
 from customers

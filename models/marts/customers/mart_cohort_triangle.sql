@@ -103,11 +103,13 @@ triangle as (
 
 select
     source_system,
+
     {{ months_between('cohort_month', 'activity_month') }} as month_number,
     cast(cohort_customers as bigint) as cohort_customers,
     cast(active_customers as bigint) as active_customers,
     {{ divide('active_customers', 'cohort_customers') }} as retention_rate,
     cast(net_revenue as numeric(38, 4)) as net_revenue,
     {{ divide('cumulative_net_revenue', 'cohort_customers') }} as cumulative_net_revenue_per_customer,
+
     cast(cohort_month as date) as cohort_month
 from triangle

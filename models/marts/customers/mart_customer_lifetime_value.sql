@@ -25,12 +25,14 @@ scores as (
 
 select
     customers.customer_key,
+
     customers.source_system,
     case
         when scores.m_score = 5 then 'High'
         when scores.m_score = 1 then 'Low'
         else 'Medium'
     end as clv_tier,
+
     customers.lifetime_value_to_date,
     customers.net_sales_amount as net_sales,
     customers.refund_amount as refunds,
@@ -38,6 +40,7 @@ select
     {{ divide('customers.net_sales_amount', 'customers.orders') }} as average_order_value,
     {{ days_between('customers.first_order_date', 'customers.last_order_date') }} as lifespan_days,
     scores.m_score as clv_score,
+
     customers.first_order_date,
     customers.last_order_date,
     customers.as_of_date

@@ -79,14 +79,17 @@ matched as (
 
 select
     customers.customer_key,
+
     customers.source_system,
     matched.segment,
+
     {{ days_between('customers.last_order_date', 'customers.as_of_date') }} as recency_days,
     customers.orders as frequency,
     customers.lifetime_value_to_date as monetary,
     scores.r_score,
     scores.f_score,
     scores.m_score,
+
     customers.last_order_date,
     customers.as_of_date
 from customers

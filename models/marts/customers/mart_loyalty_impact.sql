@@ -56,6 +56,7 @@ shares as (
 select
     source_system,
     member_group,
+
     cast(customers as bigint) as customers,
     cast(orders as bigint) as orders,
     cast(net_sales as numeric(38, 4)) as net_sales,

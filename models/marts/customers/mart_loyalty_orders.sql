@@ -49,6 +49,7 @@ grouped as (
 select
     source_system,
     order_group,
+
     cast(orders as bigint) as orders,
     cast(net_sales as numeric(38, 4)) as net_sales,
     {{ divide('net_sales', 'orders') }} as average_order_value,

@@ -107,7 +107,9 @@ observed as (
 
 select
     product_key,
+
     source_system,
+
     cast(orders_before as bigint) as orders_before,
     cast(orders_after as bigint) as orders_after,
     net_sales_before,
@@ -116,7 +118,9 @@ select
         as orders_change_rate,
     case when is_fully_observed then {{ change_rate('net_sales_after', 'net_sales_before') }} end
         as net_sales_change_rate,
+
     is_fully_observed,
+
     first_sale_date,
     first_discount_date,
     as_of_date

@@ -91,9 +91,11 @@ latest as (
 select
     latest.product_key,
     products.product_id,
+
     latest.source_system,
     products.product_name,
     products.category,
+
     latest.on_hand,
     latest.allocated,
     latest.available,
@@ -101,8 +103,10 @@ select
     cast(streaks.days_in_alert as bigint) as days_in_alert,
     latest.days_of_cover,
     cast(latest.reorder_point - latest.available as numeric(18, 4)) as suggested_order_quantity,
+
     latest.is_stockout,
     products.is_discontinued,
+
     latest.snapshot_date
 from latest
 inner join streaks

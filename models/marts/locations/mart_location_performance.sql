@@ -96,9 +96,11 @@ compared as (
 select
     compared.location_key,
     locations.location_id,
+
     compared.source_system,
     locations.location_name,
     locations.region,
+
     compared.total_revenue,
     cast(compared.orders as bigint) as orders,
     {{ divide('compared.total_revenue', 'compared.orders') }} as average_order_value,
@@ -112,6 +114,7 @@ select
     compared.revenue_previous_28_days,
     {{ change_rate('compared.revenue_last_28_days', 'compared.revenue_previous_28_days') }}
         as revenue_change_rate,
+
     compared.first_trading_date,
     compared.last_trading_date,
     compared.as_of_date

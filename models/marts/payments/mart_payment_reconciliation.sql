@@ -65,6 +65,7 @@ compared as (
 select
     order_key,
     order_id,
+
     source_system,
     order_status,
     case
@@ -74,10 +75,12 @@ select
         when paid_amount = 0 then 'unpaid'
         else 'underpaid'
     end as classification,
+
     cast(payments as bigint) as payments,
     cast(succeeded_payments as bigint) as succeeded_payments,
     cast(expected_amount as numeric(38, 4)) as expected_amount,
     cast(paid_amount as numeric(38, 4)) as paid_amount,
     cast(paid_amount - expected_amount as numeric(38, 4)) as difference,
+
     order_date
 from compared

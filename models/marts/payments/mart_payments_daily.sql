@@ -65,8 +65,10 @@ summarised as (
 
 select
     {{ surrogate_key(['source_system', 'payment_date', 'method']) }} as payment_day_key,
+
     source_system,
     method,
+
     cast(payments as bigint) as payments,
     cast(succeeded as bigint) as succeeded,
     cast(failed as bigint) as failed,
@@ -76,5 +78,6 @@ select
     {{ divide('succeeded', 'succeeded + failed') }} as payment_success_rate,
     -- 3.6e9 microseconds an hour, in one division over the day's exact total.
     {{ divide('processing_microseconds', 'timed_payments * 3600000000') }} as average_processing_hours,
+
     payment_date
 from summarised
