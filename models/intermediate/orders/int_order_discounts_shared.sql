@@ -34,8 +34,8 @@ weighed as (
         order_id,
         line_id,
         case when order_discount_amount < 0 then -1 else 1 end as direction,
-        cast(abs(order_discount_amount) * 10000 as numeric(19, 0)) as discount_units,
-        cast(remaining_amount * 10000 as numeric(18, 0)) as weight
+        cast(cast(abs(order_discount_amount) as numeric(23, 4)) * 10000 as numeric(19, 0)) as discount_units,
+        cast(cast(remaining_amount as numeric(23, 4)) * 10000 as numeric(18, 0)) as weight
     from lines
 
 ),
