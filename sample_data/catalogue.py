@@ -122,7 +122,8 @@ class Catalogue:
         )
         effective[self.early] = midnights[min(self.first_day[self.early] + 5, self.plan.days - 1)] + 32_400
         listed = self._extract_after(effective)
-        made = [(np.arange(self.count), effective, price, cost, renamed.copy(), category.copy())]
+        first = (price.copy(), cost.copy(), renamed.copy(), category.copy())
+        made = [(np.arange(self.count), effective, *first)]
         last_day = -1
         for number, extract in enumerate(self.extracts):
             days, last_day = np.arange(last_day + 1, extract.day + 1), extract.day

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from sample_data.columns import NEVER, identifiers, pick, table, timestamps
 from sample_data.columns import dates as date_texts
-from sample_data.randomness import Floats, Integers, Mask, stream
+from sample_data.randomness import Floats, Integers, Mask, some, stream
 from sample_data.trading import TradingCalendar, shared_out
 
 REGIONS = ("Northeast", "Midwest", "South", "West", "Pacific")
@@ -56,11 +56,11 @@ class CustomerBase:
         self.left = self.came + lifetime.astype(np.int64)
         # Of those who came before the first file, none has left yet.
         self.left[:before] = rng.exponential(300, before).astype(np.int64)
-        self.registered = rng.random(count) >= 0.004
+        self.registered = ~some(rng, self.came >= 0, 0.004, at_least=2)
         joins = (rng.random(count) < loyal_share) & self.registered
         delay = rng.geometric(1 / 25, count) - 1
         self.joined = np.where(joins, self.came + delay, 10**6).astype(np.int64)
-        self.orders_at_once = rng.random(count) < 0.85
+        self.orders_at_once = (rng.random(count) < 0.85) | ~self.registered
         self.region = rng.choice(len(REGIONS), size=count, p=_REGION_SHARES)
         moves = rng.random(count) < 0.04
         self.moved = np.where(moves, self.came + rng.integers(5, 500, count), 10**6).astype(np.int64)

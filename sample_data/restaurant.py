@@ -80,7 +80,7 @@ class Restaurant:
         at_least = 1 if block.delivery == 0 else 0
         lines, disagreeing = self._lines(rng, block, counts, at_least=at_least)
         arrives, late = self._arrivals(block, lines)
-        corrected = self._corrected(rng, lines, arrives)
+        corrected = self._corrected(rng, lines, arrives, at_least=at_least)
         yield from self._line_rows(
             rng,
             lines,
@@ -149,10 +149,12 @@ class Restaurant:
         late &= (on_time >= 1) & (on_time + 2 <= self.plan.deliveries)
         return np.where(late, on_time + 2, on_time), late
 
-    def _corrected(self, rng: np.random.Generator, lines: _Lines, arrives: Integers) -> Mask:
+    def _corrected(
+        self, rng: np.random.Generator, lines: _Lines, arrives: Integers, *, at_least: int
+    ) -> Mask:
         """Lines that come again in the delivery after their first, with one piece more and new options."""
         recent = lines.day >= self.plan.history_days - 1
-        return some(rng, recent & (arrives < self.plan.deliveries), 0.004)
+        return some(rng, recent & (arrives < self.plan.deliveries), 0.004, at_least=at_least)
 
     def _line_rows(
         self,

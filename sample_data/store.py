@@ -309,7 +309,11 @@ class Store:
         )
         beyond = refund > net - share
         days_after = self._business_days(returned) - orders.day[order]
-        facts = {"refunds_above_net": beyond, "returns_after_30_days": days_after > 30}
+        facts = {
+            "returns": np.ones(size, dtype=np.bool_),
+            "refunds_above_net": beyond,
+            "returns_after_30_days": days_after > 30,
+        }
         found = list(by_delivery(self.nowhere, "store_returns", rows=rows, arrives=arrives, facts=facts))
         return found, replace(orders, moments=moments, arrives=reaches, last_status=last_status)
 
@@ -327,17 +331,24 @@ class Store:
         # The history repeats some orders in an older version as well; the newer one wins.
         older = some(rng, in_history[:, PAID] & happened[:, PAID] & ~told[:, PAID], 0.006, at_least=at_least)
         told[older, PAID] = True
+        # A step back shows only where the step before it was told, too.
+        back = (
+            happened[:, LAST] & (orders.last_status == FULFILLED) & (orders.arrives[:, LAST] < self.nowhere)
+        )
+        hidden = back & ~told[:, DELIVERED]
+        told[hidden, DELIVERED] = True
         position, column = np.nonzero(told)
         arrives = orders.arrives[position, column]
         # Others come once more, later and out of date: the newer version stays.
-        stale = self._stale(rng, orders, told)
+        stale = self._stale(rng, orders, told, at_least=at_least)
         position = np.concatenate([position, np.flatnonzero(stale)])
         column = np.concatenate([column, np.full(int(stale.sum()), PAID)])
         arrives = np.concatenate(
             [arrives, orders.arrives[stale].max(axis=1, initial=0, where=told[stale]) + 1]
         )
         is_stale = np.arange(len(position)) >= len(position) - int(stale.sum())
-        is_older = older[position] & (column == PAID) & ~is_stale
+        is_older = older[position] & (column == PAID) | hidden[position] & (column == DELIVERED)
+        is_older &= ~is_stale
         # And a few twice in one file with one `updated_at` and two places: the later row wins.
         single = np.flatnonzero(some(rng, (arrives == 0) & ~is_older, 0.0, at_least=at_least))
         conflicting = np.arange(len(position) + len(single)) >= len(position)
@@ -370,7 +381,7 @@ class Store:
         registered = np.append(self.customers.registered, True)[customer]
         facts = {
             "orders": is_first,
-            "newer_versions": (arrives > first[position]) & ~is_stale,
+            "newer_versions": (arrives > first[position]) & ~is_stale & ~is_older,
             "older_versions": is_older,
             "stale_versions": is_stale,
             "conflicting_rows": conflicting,
@@ -385,11 +396,11 @@ class Store:
             self.nowhere, "store_orders", rows=rows, arrives=arrives, facts=facts, once=once
         )
 
-    def _stale(self, rng: np.random.Generator, orders: _Orders, told: Mask) -> Mask:
+    def _stale(self, rng: np.random.Generator, orders: _Orders, told: Mask, *, at_least: int) -> Mask:
         newest = orders.arrives.max(axis=1, initial=0, where=told)
         beyond_paid = told[:, FULFILLED] | told[:, DELIVERED]
         possible = beyond_paid & (newest >= 1) & (newest < self.plan.deliveries)
-        return some(rng, possible, 0.004)
+        return some(rng, possible, 0.004, at_least=at_least)
 
     def _line_rows(self, orders: _Orders, lines: _Lines, adjusted: Mask) -> Iterator[Delivered]:
         again = np.flatnonzero(adjusted)

@@ -188,7 +188,7 @@ class TradingCalendar:
 def shared_out(total: int, weights: Floats) -> Integers:
     """Whole numbers in proportion to the weights that add up to the total (largest remainder)."""
     exact = weights / weights.sum() * total
-    whole = np.floor(exact).astype(np.int64)
+    whole: Integers = np.floor(exact).astype(np.int64)
     missing = total - int(whole.sum())
     largest = np.argsort(-(exact - whole), kind="stable")[:missing]
     whole[largest] += 1

@@ -11,6 +11,43 @@ from typing import Any
 
 from sample_data.plan import SamplePlan
 
+# What the counts under `facts` mean. Where nothing else is said a fact counts good rows of its feed.
+FACTS: Mapping[str, str] = {
+    "orders": "orders told for the first time (restaurant: first lines of orders)",
+    "newer_versions": "rows about something that an earlier delivery told, with a later updated_at",
+    "older_versions": "rows beside which a newer version of the same thing stands in the same delivery",
+    "stale_versions": "rows with an older updated_at than an earlier delivery has told",
+    "conflicting_rows": "rows with the key and updated_at of an earlier row of the file, and other content",
+    "late_orders": "orders that arrive one delivery or more after that of their business day",
+    "late_lines": "first rows of the lines of late orders",
+    "header_breaks": "orders whose total differs from lines - order discount + tax + shipping + tip",
+    "guest_orders": "orders without a customer",
+    "orders_of_unregistered_customers": "orders of customers who are in no customer file",
+    "status_regressions": "rows that take a delivered order back to fulfilled",
+    "order_lines": "lines told for the first time",
+    "corrected_lines": "lines told again with other content",
+    "lines_before_first_price": "lines of products that have no list price yet when they are ordered",
+    "customers": "customers told for the first time",
+    "payments": "payments told for the first time",
+    "corrected_payments": "payments told again with a later status",
+    "payments_failed": "payments that failed",
+    "orphan_payments": "payments of orders that never arrive",
+    "underpaid_orders": "orders of which less than the total was charged",
+    "overpaid_orders": "orders of which more than the total was charged (before any later adjustment)",
+    "returns": "returns",
+    "refunds_above_net": "refunds that exceed the net sales of their line",
+    "returns_after_30_days": "returns whose business date is more than 30 days after the order's",
+    "counts": "stock counts",
+    "listed": "rows of a full list",
+    "excluded_rows": "rows that the feed's filter takes out",
+    "orders_with_disagreeing_lines": "orders whose lines disagree about loyalty",
+    "options": "options told for the first time",
+    "corrected_options": "options that replace those of their line in an earlier delivery",
+    "orphan_options": "options of lines that never arrive",
+    "negative_options": "options that are discounts, among those told for the first time",
+    "free_options": "options without a price, among those told for the first time",
+}
+
 
 @dataclass
 class FileTruth:
@@ -25,7 +62,7 @@ class FileTruth:
 
 @dataclass
 class DeliveryTruth:
-    """One feed in one delivery. `facts` name what the good rows are; see `docs/guides/sample-data.md`."""
+    """One feed in one delivery. `facts` count what the rows are: see `FACTS`."""
 
     files: list[FileTruth] = field(default_factory=list)
     facts: Counter[str] = field(default_factory=Counter)
