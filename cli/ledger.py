@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from ingestion.service import IngestionService
 
 from cli.rendering import console, show_table
 from ingestion import operations
 from ingestion.feed import feeds_path, load_feeds
 from ingestion.report import BatchResult, IngestionReport
+from ingestion.service import IngestionService
 from settings.errors import ExitCode, UsageError
 from settings.home import Home
 from settings.writer_lock import writer_lock

@@ -7,7 +7,6 @@ import sys
 import traceback
 from typing import Annotated
 
-import click
 import typer
 
 from cli import doctor, ledger, quarantine, runs
@@ -18,6 +17,12 @@ Exit codes: 0 done · 1 a fault of tillhouse · 2 wrong words · 3 feeds, profil
 4 a delivery was refused · 5 models or tests failed, nothing published · 6 another run is writing · 7 not found
 """
 
+
+def _leave(code: int, **_: object) -> None:
+    """A command's return value is its exit code."""
+    raise typer.Exit(code)
+
+
 app = typer.Typer(
     name="tillhouse",
     help="A commerce warehouse: raw order files in, tested marts out.\n\n" + EXIT_CODES,
@@ -25,6 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     add_completion=False,
+    result_callback=_leave,
 )
 runs.register(app)
 ledger.register(app)
@@ -49,19 +55,12 @@ def main(arguments: list[str] | None = None) -> None:
     words = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in words
     try:
-        code = app(args=words, standalone_mode=False)
-        sys.exit(int(code) if isinstance(code, int) else int(ExitCode.OK))
+        app(args=words)
     except TillhouseError as error:
         if debug:
             traceback.print_exc()
         print(f"error: {error}", file=sys.stderr)
         sys.exit(int(error.exit_code))
-    except click.ClickException as error:
-        error.show()
-        sys.exit(int(ExitCode.USAGE))
-    except (click.Abort, KeyboardInterrupt):
-        print("stopped; what was committed stays, and running again goes on from there", file=sys.stderr)
-        sys.exit(130)
     except Exception as error:
         if debug:
             raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 
 from rich.console import Console
@@ -11,7 +12,7 @@ from rich.table import Table
 
 from settings.errors import UsageError
 
-NUMERIC = (int, float)
+NUMERIC = (int, float, Decimal)
 
 
 def console() -> Console:
@@ -21,13 +22,15 @@ def console() -> Console:
 
 
 def cell(value: Any) -> str:
-    """One value as text: thousands separated, timestamps to the second, nothing for null."""
+    """One value as text: thousands separated, money to the cent, timestamps to the second, nothing for null."""
     if value is None:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):
         return f"{value:,}"
+    if isinstance(value, Decimal):
+        return f"{value:,.2f}"
     if isinstance(value, datetime):
         return value.strftime("%Y-%m-%d %H:%M:%S")
     return str(value)

@@ -3,9 +3,9 @@
 Assets are unpartitioned: the ledger in the warehouse says what is new, not a partition. dbt runs in this
 process and reports one output and one aggregated check per model; an event per test was measured to cost as
 much again as the build.
-"""
 
-from __future__ import annotations
+Dagster reads the annotations of its functions when they are defined, so this module does not postpone them.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -44,7 +44,7 @@ class WarehouseRun(dg.ConfigurableResource):  # type: ignore[type-arg]
     _pipeline: Pipeline = PrivateAttr()
 
     @contextmanager
-    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[WarehouseRun]:
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["WarehouseRun"]:
         with writer_lock(self.home_folder):
             self._pipeline = Pipeline(self.request(context.run_id or "unknown"))
             yield self
@@ -123,16 +123,28 @@ def dbt_assets(manifest: Mapping[str, Any]) -> dg.AssetsDefinition:
         name="dbt_build",
         specs=specs,
         check_specs=[dg.AssetCheckSpec(DBT_TESTS_CHECK, asset=unique_ids[unique_id]) for unique_id in tested],
+        can_subset=True,
         pool=WAREHOUSE_POOL,
     )
     def dbt_build(context: dg.AssetExecutionContext, warehouse: WarehouseRun) -> Iterator[Event]:
         pipeline = warehouse.pipeline
-        if pipeline.is_current():
+        wanted = {
+            unique_id: key for unique_id, key in unique_ids.items() if key in context.selected_asset_keys
+        }
+        is_whole = len(wanted) == len(unique_ids)
+        if is_whole and pipeline.is_current():
             context.log.info("nothing new: readers already see these deliveries through these models")
             pipeline.finish_unchanged()
             return
-        report = pipeline.build()
-        yield from build_events(report, unique_ids, tested)
+        report = pipeline.build(
+            () if is_whole else tuple(dbt_selector(manifest["nodes"][name]) for name in wanted)
+        )
+        checked = [
+            unique_id
+            for unique_id in tested
+            if dg.AssetCheckKey(unique_ids[unique_id], DBT_TESTS_CHECK) in context.selected_asset_check_keys
+        ]
+        yield from build_events(report, wanted, checked)
         try:
             report.require_success()
         except Exception as error:
@@ -140,6 +152,11 @@ def dbt_assets(manifest: Mapping[str, Any]) -> dg.AssetsDefinition:
             raise
 
     return dbt_build
+
+
+def dbt_selector(node: Mapping[str, Any]) -> str:
+    """The dbt selector that means this node and no other."""
+    return "fqn:" + ".".join(node["fqn"])
 
 
 def tested_nodes(manifest: Mapping[str, Any]) -> set[str]:
@@ -159,19 +176,20 @@ def build_events(
     report: BuildReport, unique_ids: Mapping[str, dg.AssetKey], tested: Sequence[str]
 ) -> Iterator[Event]:
     """Dagster's events for a build: an output for each node that was made, then a check for each that was tested."""
-    made = {result.unique_id for result in report.results if result.status == "success"}
-    seconds = {result.unique_id: result.seconds for result in report.results}
-    for unique_id, key in unique_ids.items():
-        if unique_id in made:
-            yield dg.MaterializeResult(asset_key=key, metadata={"seconds": seconds[unique_id]})
+    made: set[str] = set()
+    for result in report.results:  # as they finished: Dagster wants parents before children
+        if result.unique_id in unique_ids and result.status == "success":
+            made.add(result.unique_id)
+            yield dg.MaterializeResult(
+                asset_key=unique_ids[result.unique_id], metadata={"seconds": result.seconds}
+            )
     by_model: dict[str, list[NodeResult]] = {}
     for result in report.results:
         for unique_id in result.tested_models:
             by_model.setdefault(unique_id, []).append(result)
     for unique_id in tested:
-        results = by_model.get(unique_id, [])
         if unique_id in made:
-            yield _aggregated_check(unique_ids[unique_id], results)
+            yield _aggregated_check(unique_ids[unique_id], by_model.get(unique_id, []))
 
 
 def _aggregated_check(key: dg.AssetKey, results: Sequence[NodeResult]) -> dg.AssetCheckResult:

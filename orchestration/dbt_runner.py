@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -164,15 +164,18 @@ class DbtRunner:
     def manifest_path(self) -> Path:
         return self.settings.home.dbt_target / "manifest.json"
 
-    def build(self) -> BuildReport:
+    def build(self, select: tuple[str, ...] = ()) -> BuildReport:
         """Run `dbt build` and return what became of each node. Failures are in the report, not raised.
+
+        Args:
+            select: dbt selectors, in place of those of the settings.
 
         Raises:
             BuildFailedError: when dbt stopped before it ran a node (a broken connection, a bad selector).
         """
         if self._manifest is None:
             self._invoke_parse()
-        outcome = self._invoke("build", manifest=self._manifest)
+        outcome = self._invoke("build", manifest=self._manifest, select=select)
         if outcome.result is None:
             raise BuildFailedError(
                 f"dbt stopped before it ran anything: {outcome.exception}",
@@ -191,13 +194,14 @@ class DbtRunner:
             )
         self._manifest = outcome.result
 
-    def _invoke(self, command: str, *, manifest: Any) -> Any:
+    def _invoke(self, command: str, *, manifest: Any, select: tuple[str, ...] = ()) -> Any:
         # Imported here: dbt takes a second to import, and most commands of ours never need it.
         from dbt.cli.main import dbtRunner  # noqa: PLC0415
 
         self.settings.home.ensure()
         os.environ[HOME_VARIABLE] = str(self.settings.home.root)
-        words = dbt_arguments(command, self.settings, profiles_dir=profiles_directory())
+        settings = replace(self.settings, select=select) if select else self.settings
+        words = dbt_arguments(command, settings, profiles_dir=profiles_directory())
         try:
             return dbtRunner(manifest=manifest).invoke(words)
         finally:

@@ -11,11 +11,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from ingestion.report import BatchResult, IngestionReport
-from ingestion.service import IngestionService
-
 from ingestion import operations
 from ingestion.feed import load_feeds
+from ingestion.report import BatchResult, IngestionReport
+from ingestion.service import IngestionService
 from orchestration.dbt_runner import BuildReport, BuildSettings, DbtRunner, project_fingerprint
 from orchestration.publish import Publication, public_tables, publish, read_publication
 from settings.errors import ConfigurationError, DataRejectedError
@@ -120,13 +119,13 @@ class Pipeline:
         """Note that there was nothing to build."""
         operations.finish_run(self.request.home, self.request.run_id, status=RunStatus.NOTHING_NEW)
 
-    def build(self) -> BuildReport:
-        """Build and test all models; the results become rows of `ops.dbt_results`.
+    def build(self, select: tuple[str, ...] = ()) -> BuildReport:
+        """Build and test all models, or those selected; the results become rows of `ops.dbt_results`.
 
         The report may hold failures: call its `require_success`, or `publish`, which does.
         """
         with self._recorded():
-            report = self.runner.build()
+            report = self.runner.build(select)
             operations.record_dbt_results(
                 self.request.home,
                 self.request.run_id,

@@ -26,6 +26,8 @@ concurrency:
     granularity: run
     default_limit: 1
 """
+# Dagster keeps every event in its own history; the terminal belongs to the command.
+QUIET_CONSOLE = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def run_daily(
     job = build_definitions(manifest, warehouse).resolve_job_def(DAILY_JOB)
     with dg.DagsterInstance.get() as instance:
         try:
-            result = job.execute_in_process(instance=instance)
+            result = job.execute_in_process(instance=instance, run_config=QUIET_CONSOLE)
         except Exception as error:
             raise _cause(error) from error
     return RunOutcome(result.run_id, operations.run_row(home, result.run_id))

@@ -46,7 +46,7 @@ def test_a_room_imports_downwards_only(room: str) -> None:
         f"{path.relative_to(ROOT)} imports {name}"
         for path in modules
         for name in imported_roots(path)
-        if name in forbidden or name.startswith("dagster_") and "dagster" in forbidden
+        if name in forbidden or (name.startswith("dagster_") and "dagster" in forbidden)
     }
     assert not found
 
