@@ -117,7 +117,7 @@ def dbt_assets(manifest: Mapping[str, Any]) -> dg.AssetsDefinition:
         for spec in build_dbt_asset_specs(manifest=manifest, dagster_dbt_translator=TillhouseTranslator())
     ]
     unique_ids = {spec.metadata[UNIQUE_ID_METADATA]: spec.key for spec in specs}
-    tested = sorted(tested_nodes(manifest) & set(unique_ids))
+    tested = sorted(nodes_under_test(manifest) & set(unique_ids))
 
     @dg.multi_asset(
         name="dbt_build",
@@ -159,7 +159,7 @@ def dbt_selector(node: Mapping[str, Any]) -> str:
     return "fqn:" + ".".join(node["fqn"])
 
 
-def tested_nodes(manifest: Mapping[str, Any]) -> set[str]:
+def nodes_under_test(manifest: Mapping[str, Any]) -> set[str]:
     """The ids of nodes that at least one data or unit test looks at."""
     tests = [node for node in manifest["nodes"].values() if node["resource_type"] == "test"]
     tests += list(manifest.get("unit_tests", {}).values())

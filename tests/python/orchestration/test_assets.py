@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from orchestration.assets import build_events, models_under_test, tested_nodes
+from orchestration.assets import build_events, models_under_test, nodes_under_test
 from orchestration.dbt_runner import BuildReport, NodeResult
 from orchestration.translator import DBT_TESTS_CHECK, asset_key
 
@@ -85,7 +85,7 @@ def test_a_test_belongs_to_the_node_it_is_attached_to_else_to_all_it_reads() -> 
         "nodes": {"t": {"resource_type": "test", **attached}, ORDERS: {"resource_type": "model"}},
         "unit_tests": {"u": {"depends_on": {"nodes": [LINES]}}},
     }
-    assert tested_nodes(manifest) == {ORDERS, LINES}
+    assert nodes_under_test(manifest) == {ORDERS, LINES}
 
 
 def test_keys_are_layer_and_name() -> None:
