@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 
 from .book import Book, Order, Return
@@ -148,14 +148,22 @@ def _order(order: Order, returns: list[Return], firsts: dict[tuple[str, str], da
 
 
 def order_items(book: Book) -> list[MartRow]:
-    """Lines whose order is known; lines without a header have no figures to compare."""
+    """Lines whose order is known; lines without a header have no figures to compare.
+
+    A restaurant item is one version, valid from its first sale.
+    """
+    first_sold: dict[str, datetime] = {}
+    for order in book.orders:
+        for line in order.lines if order.system == "restaurant" else ():
+            first = first_sold.get(line.product_id, order.ordered_at)
+            first_sold[line.product_id] = min(first, order.ordered_at)
     return [
         {
             "source_system": line.system,
             "order_id": line.order_id,
             "line_id": line.line_id,
             "product_id": line.product_id,
-            "version_from": line.valid_from,
+            "version_from": first_sold[line.product_id] if line.system == "restaurant" else line.valid_from,
             "customer_id": order.customer_id,
             "location_id": order.location_id,
             "category": line.category or NO_CATEGORY,
