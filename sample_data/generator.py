@@ -195,7 +195,7 @@ class _Writer:
         file, tally = self._begin(SOURCES[feed], f"{stamp}_resent")
         with file:
             self._write_rows(file, tally, self.former, number=0)
-            self.bytes_written += file.close()
+            file.close()
         original = f"{feed}_{self.plan.delivery_stamp(delivery - 1)}{_suffix(SOURCES[feed])}"
         self._add_repeated(feed, delivery, file.path, original, tally.rows)
 
@@ -257,6 +257,7 @@ class _Writer:
 
     def _add_repeated(self, feed: str, delivery: int, path: Path, original: str, rows: int) -> None:
         self.paths.append(path)
+        self.bytes_written += path.stat().st_size
         self.rows += rows
         self.truth.repeated_files.append(
             {"feed": feed, "delivery": delivery, "name": path.name, "same_as": original, "rows": rows}
