@@ -20,7 +20,14 @@ from ingestion.tokens import TokenKey
 from settings.home import Home
 
 LATEST = (ARRIVED + timedelta(hours=24)).astimezone(UTC).replace(tzinfo=None)
-ZONES = ("America/New_York", "Europe/London", "Australia/Lord_Howe", "Asia/Kolkata", "America/Sao_Paulo", "UTC")
+ZONES = (
+    "America/New_York",
+    "Europe/London",
+    "Australia/Lord_Howe",
+    "Asia/Kolkata",
+    "America/Sao_Paulo",
+    "UTC",
+)
 
 NUMBERS = [
     "0", "-0", "+0", "1", "-1", "+1", "007", "1.", ".5", "-.5", "+.5", ".", "-", "+", "+-1", "--1", "1-", "1..2",
@@ -115,7 +122,13 @@ def compare(texts: list[str], found: list[Any], judge: Callable[[str], Any]) -> 
     assert not different
 
 
-ORDER = {"id": "o#", "currency": "EUR", "created_at": "2024-05-05T10:00:00Z", "status": "paid", "total_amount": "1"}
+ORDER = {
+    "id": "o#",
+    "currency": "EUR",
+    "created_at": "2024-05-05T10:00:00Z",
+    "status": "paid",
+    "total_amount": "1",
+}
 
 
 def order_without(column: str) -> dict[str, str]:
@@ -134,9 +147,7 @@ def test_times_agree_with_zoneinfo(tmp_path: Path, engine: DuckDBEngine, zone: s
         return None if value == Rule("sentinel_date") else value
 
     texts = [text for text in TIMES if text != "0000-00-00 00:00:00"]
-    found = judged(
-        Home(tmp_path), engine, "store.orders", "updated_at", texts, ORDER, naive_timezone=zone
-    )
+    found = judged(Home(tmp_path), engine, "store.orders", "updated_at", texts, ORDER, naive_timezone=zone)
     compare(texts, found, optional)
 
 
@@ -145,7 +156,9 @@ def test_every_quarter_hour_around_a_clock_change_agrees_with_zoneinfo(
     tmp_path: Path, engine: DuckDBEngine, zone: str
 ) -> None:
     days = ("2024-03-10", "2024-11-03", "2024-10-06", "2024-04-07", "1999-10-31", "2005-04-03")
-    texts = [f"{day} {hour:02}:{minute:02}" for day in days for hour in range(5) for minute in (0, 15, 30, 45)]
+    texts = [
+        f"{day} {hour:02}:{minute:02}" for day in days for hour in range(5) for minute in (0, 15, 30, 45)
+    ]
     found = judged(
         Home(tmp_path), engine, "store.orders", "created_at", texts, order_without("created_at"),
         naive_timezone=zone,
@@ -156,9 +169,7 @@ def test_every_quarter_hour_around_a_clock_change_agrees_with_zoneinfo(
 
 def test_required_placeholder_times_are_quarantined(tmp_path: Path, engine: DuckDBEngine) -> None:
     texts = ["0000-00-00 00:00:00", "0001-01-01 00:00:00", "1970-01-01T00:00:00Z", "9999-12-31 23:59:59"]
-    found = judged(
-        Home(tmp_path), engine, "store.orders", "created_at", texts, order_without("created_at")
-    )
+    found = judged(Home(tmp_path), engine, "store.orders", "created_at", texts, order_without("created_at"))
     assert found == [Rule("sentinel_date")] * 4
 
 
@@ -182,9 +193,7 @@ def test_dates_agree_with_datetime(tmp_path: Path, engine: DuckDBEngine) -> None
         return judgement.date_value(text) or Rule("missing_value")
 
     texts = DATES
-    found = judged(
-        Home(tmp_path), engine, "restaurant.date_dim", "date_key", texts, {"day_of_week": "#"}
-    )
+    found = judged(Home(tmp_path), engine, "restaurant.date_dim", "date_key", texts, {"day_of_week": "#"})
     compare(texts, found, required)
 
 
@@ -208,7 +217,9 @@ def test_whole_numbers(tmp_path: Path, engine: DuckDBEngine) -> None:
 
 
 SHARED = settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=12,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 SAFE = st.characters(blacklist_categories=("Cs", "Cc"))
 NUMBER_LIKE = st.one_of(
@@ -232,7 +243,9 @@ def test_any_number_agrees_with_decimal(
 
 TIME_LIKE = st.one_of(
     st.datetimes(datetime(1971, 1, 1), datetime(2037, 1, 1)).map(lambda t: t.isoformat(sep=" ")),
-    st.datetimes(datetime(1971, 1, 1), datetime(2037, 1, 1)).map(lambda t: t.replace(microsecond=0).isoformat()),
+    st.datetimes(datetime(1971, 1, 1), datetime(2037, 1, 1)).map(
+        lambda t: t.replace(microsecond=0).isoformat()
+    ),
     st.tuples(
         st.datetimes(datetime(1971, 1, 1), datetime(2037, 1, 1)),
         st.sampled_from(["Z", "+01:00", "-0530", "+14", " UTC", "-00:00", "+24:00", " X"]),
@@ -271,7 +284,16 @@ def test_any_time_agrees_with_zoneinfo(
         (
             {"decimal_mark": ",", "thousands_mark": "."},
             ["1.234,50", "1234,50", "1.234.567", "12.34", "1.2345", ".123", "1,234.5", "0.123"],
-            ["1234.5", "1234.5", "1234567", "not_a_number", "not_a_number", "not_a_number", "not_a_number", "123"],
+            [
+                "1234.5",
+                "1234.5",
+                "1234567",
+                "not_a_number",
+                "not_a_number",
+                "not_a_number",
+                "not_a_number",
+                "123",
+            ],
         ),
         (
             {"thousands_mark": ","},
@@ -296,7 +318,18 @@ def test_notation_of_numbers_is_the_feeds_own(
 
 
 def test_cents_are_exact(tmp_path: Path, engine: DuckDBEngine) -> None:
-    texts = ["1999", "1", "-1", "0", "12.34", "12.345", "999999999999999", "9999999999999999", "99999999999999999", "x"]
+    texts = [
+        "1999",
+        "1",
+        "-1",
+        "0",
+        "12.34",
+        "12.345",
+        "999999999999999",
+        "9999999999999999",
+        "99999999999999999",
+        "x",
+    ]
     found = judged(
         Home(tmp_path), engine, "store.orders", "tax_amount", texts, ORDER,
         columns={"tax_amount": {"unit": "cents"}},
@@ -382,5 +415,7 @@ def test_counted_seconds(tmp_path: Path, engine: DuckDBEngine) -> None:
     assert found[1] == Rule("not_a_timestamp")
     assert found[3:] == [Rule("sentinel_date"), *[Rule("not_a_timestamp")] * 3]
     columns = {"created_at": {"timestamp_format": "epoch_milliseconds"}}
-    found = judged(Home(tmp_path), engine, "store.orders", "created_at", ["1714903200123"], others, columns=columns)
+    found = judged(
+        Home(tmp_path), engine, "store.orders", "created_at", ["1714903200123"], others, columns=columns
+    )
     assert found == [datetime(2024, 5, 5, 10, 0, 0, 123000)]

@@ -135,12 +135,7 @@ def check(
     finally:
         if engine is None:
             own.close()
-    parts = (
-        outcome.rows_accepted
-        + outcome.rows_quarantined
-        + outcome.rows_duplicate
-        + outcome.rows_excluded
-    )
+    parts = outcome.rows_accepted + outcome.rows_quarantined + outcome.rows_duplicate + outcome.rows_excluded
     assert outcome.rows_read == parts, "conservation: every row read is somewhere"
     accepted = _rows(accepted_rows(contract, outcome.checked_path, request.lineage))
     quarantined = _rows(quarantine_rows(contract, outcome.checked_path, request.lineage))
