@@ -103,7 +103,10 @@ def test_a_landing_folder_that_cannot_be_written_is_named(tmp_path: Path) -> Non
         generate(SamplePlan(orders=100, days=10, deliveries=2), tmp_path / "landing")
 
 
-def test_a_failing_write_leaves_no_half_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("successes", [0, 12, 24], ids=["first list", "history of orders", "daily delivery"])
+def test_a_failing_write_leaves_no_half_files(
+    successes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A disk that is full half way: complete files have their names, the others are gone."""
     from sample_data.files import DeliveryFile  # noqa: PLC0415
 
@@ -111,7 +114,7 @@ def test_a_failing_write_leaves_no_half_files(tmp_path: Path, monkeypatch: pytes
 
     def failing(self: DeliveryFile, *arguments: object) -> None:
         calls.append(self)
-        if len(calls) == 25:
+        if len(calls) > successes:
             raise OSError(28, "No space left on device")
         write(self, *arguments)  # type: ignore[arg-type]
 
