@@ -14,6 +14,8 @@ from sample_data.generator import generate
 from sample_data.plan import SamplePlan
 from settings.errors import ConfigurationError, UsageError
 
+pytest_plugins = ["sample_companies"]
+
 
 def made(plan: SamplePlan, folder: Path) -> Sample:
     generate(plan, folder / "landing", truth=folder / "truth.json")

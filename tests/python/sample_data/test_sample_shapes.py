@@ -9,6 +9,8 @@ from decimal import Decimal
 import pytest
 from sample_files import NEW_YORK, Row, Sample, business_day, moment, net
 
+pytest_plugins = ["sample_companies"]
+
 BOOKED = {"paid", "shipped", "delivered", "returned"}
 LAST_DAY = date(2026, 10, 31)
 

@@ -12,6 +12,8 @@ from sample_files import KEYS, NEW_YORK, Row, Sample, business_day, moment, net
 
 from sample_data.truth import FACTS
 
+pytest_plugins = ["sample_companies"]
+
 
 def fact(sample: Sample, feed: str, name: str) -> int:
     return int(sample.truth["totals"][feed]["facts"].get(name, 0))

@@ -1,4 +1,7 @@
-"""Two sample companies, generated once: a small one for counting, a larger one for shapes."""
+"""Two sample companies, generated once: a small one for counting, a larger one for shapes.
+
+A plugin by name and no conftest.py: modules here are found by their bare name, and that one is taken.
+"""
 
 from __future__ import annotations
 
