@@ -35,7 +35,7 @@ from ingestion.ledger import REPLACED, Arrival, LedgerEntry, make_batch_id, numb
 from ingestion.loader import BatchLoad, EntityLoad, Loader, ReconciliationError, open_loader
 from ingestion.preflight import ManifestFacts, content_digest, inspect_file, read_manifest
 from ingestion.report import BatchResult, IngestionReport, ResultStatus, WaitingFile, summarise
-from settings.errors import ConfigurationError, DataRejectedError, NotFoundError
+from settings.errors import ConfigurationError, DataRejectedError, NotFoundError, TillhouseError
 from settings.home import Home
 
 logger = logging.getLogger(__name__)
@@ -341,9 +341,9 @@ class _Session:
         """Load a delivery again; a damaged bronze copy costs only this delivery, which stays as it is."""
         try:
             return self.load_from_bronze(entry, (), action="reload", fingerprint="")
-        except (DataRejectedError, ReconciliationError) as error:
+        except (DataRejectedError, NotFoundError, ReconciliationError) as error:
             return _result(entry, (), status="failed", rule=error.rule, message=_told(error))
-        except duckdb.Error as error:
+        except (duckdb.Error, ValueError) as error:  # a damaged parquet is a ValueError to Arrow
             return _failed(entry, error, "reading its bronze copy")
 
     def restore_entries(self) -> None:
@@ -924,7 +924,7 @@ def _missing(feed: Feed, message: str) -> BatchResult:
     )
 
 
-def _told(error: DataRejectedError | ReconciliationError) -> str:
+def _told(error: TillhouseError) -> str:
     return f"{error.problem}. What to do: {error.remedy}" if error.remedy else error.problem
 
 
