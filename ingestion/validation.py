@@ -1054,12 +1054,15 @@ class _Builder:
             f"{sql_name(f'_surplus_{number + 1}')} := left(x{number}, 4000)"
             for number in range(self.source.overflow)
         ]
-        if not private:
-            return f"cast(to_json(struct_pack({', '.join(fields + surplus)})) as varchar)"
-        # In a row with too few or too many cells any of them may hold what belongs into a private column.
-        hidden = [f"{sql_name(name)} := '[private]'" for name in self.display_names]
-        whole, blind = (f"to_json(struct_pack({', '.join(part)}))" for part in (fields, hidden))
-        return f"cast(case when s_row is null then {whole} else {blind} end as varchar)"
+        arms = ""
+        if private:
+            # In a row with too few or too many cells any of them may hold what belongs into a private column.
+            hidden = [f"{sql_name(name)} := '[private]'" for name in self.display_names]
+            arms = f"when s_row is not null then to_json(struct_pack({', '.join(hidden)})) "
+        elif surplus:
+            arms = f"when x0 is not null then to_json(struct_pack({', '.join(fields + surplus)})) "
+        whole = f"to_json(struct_pack({', '.join(fields)}))"
+        return f"cast(case {arms}else {whole} end as varchar)" if arms else f"cast({whole} as varchar)"
 
     def rescued(self, unknown: list[int]) -> str:
         some = " or ".join(f"k{position} is not null" for position in unknown)

@@ -178,10 +178,11 @@ class DuckDBEngine:
     ) -> tuple[str, SourceColumns]:
         lines = self._read_csv(request, ["line", "rest"], delimiter=NO_DELIMITER, quote="", skip_header=False)
         lines = f"select line from ({lines}) where trim(line, ' ') <> ''"
-        is_object = "coalesce(json_valid(line) and json_type(line) = 'OBJECT', false)"
+        is_object = "case when json_valid(line) then json_type(line) = 'OBJECT' else false end"
         found = connection.execute(
-            f"select key, min(place) from (select unnest(json_keys(line)) as key, "
-            f"generate_subscripts(json_keys(line), 1) as place from ({lines}) where {is_object}) "
+            f"select key, min(place) from (select unnest(names) as key, "
+            f"generate_subscripts(names, 1) as place "
+            f"from (select case when {is_object} then json_keys(line) end as names from ({lines}))) "
             "group by key order by min(place), key"
         ).fetchall()
         names = tuple(str(key) for key, _ in found)

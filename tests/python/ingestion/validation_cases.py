@@ -79,7 +79,7 @@ def facts_of(path: Path, content: bytes, feed: Feed, **known: Any) -> FileFacts:
     """Facts with nothing known but the header: every flag says that it may happen."""
     header = None
     if feed.header and feed.format in {"csv", "whitespace"}:
-        first = content.decode("utf-8").splitlines()[0]
+        first = content.decode("utf-8", "replace").splitlines()[0]
         cells = next(csv.reader([first], delimiter=feed.delimiter)) if feed.format == "csv" else first.split()
         header = tuple(cell.strip() for cell in cells)
     facts = FileFacts(
@@ -94,6 +94,29 @@ def facts_of(path: Path, content: bytes, feed: Feed, **known: Any) -> FileFacts:
     return replace(facts, **known)
 
 
+def request_for(
+    home: Home, feed: Feed, path: Path, facts: FileFacts, entity: str | None = None
+) -> ValidationRequest:
+    """What the service would ask the engine for this file."""
+    feed_entity = next(e for e in feed.entities if entity in {None, e.entity})
+    contract = load_contracts()[feed_entity.entity]
+    lineage = Lineage(
+        feed=feed.name,
+        business_timezone=feed.business_timezone,
+        batch_id="batch-1",
+        load_sequence=7,
+        source_file=facts.object_name,
+        file_sha256=facts.content_sha256,
+        ingested_at=datetime(2026, 6, 2, 3, 4, 5, tzinfo=UTC),
+        contract_version=contract.version,
+        delivery_mode=feed.delivery_mode,
+        arrived_at=facts.arrived_at,
+        run_id="run-1",
+    )
+    target = checked_path(home, feed.name, "batch-1", contract.entity)
+    return ValidationRequest(replace(facts, path=path), feed, feed_entity, contract, lineage, target)
+
+
 def check(
     home: Home,
     feed: Feed,
@@ -106,29 +129,8 @@ def check(
     """Run one file through the program and hold it to the conservation of rows."""
     path = home.root / "delivery.dat"
     path.write_bytes(content)
-    feed_entity = next(e for e in feed.entities if entity in {None, e.entity})
-    contract = load_contracts()[feed_entity.entity]
-    known = facts_of(path, content, feed, **(facts or {}))
-    request = ValidationRequest(
-        facts=known,
-        feed=feed,
-        feed_entity=feed_entity,
-        contract=contract,
-        lineage=Lineage(
-            feed=feed.name,
-            business_timezone=feed.business_timezone,
-            batch_id="batch-1",
-            load_sequence=7,
-            source_file=known.object_name,
-            file_sha256=known.content_sha256,
-            ingested_at=datetime(2026, 6, 2, 3, 4, 5, tzinfo=UTC),
-            contract_version=contract.version,
-            delivery_mode=feed.delivery_mode,
-            arrived_at=known.arrived_at,
-            run_id="run-1",
-        ),
-        checked_path=checked_path(home, feed.name, "batch-1", contract.entity),
-    )
+    request = request_for(home, feed, path, facts_of(path, content, feed, **(facts or {})), entity)
+    contract = request.contract
     own = engine or DuckDBEngine(token_key=TokenKey.from_secret(SECRET), threads=2)
     try:
         outcome = own.validate(request)
