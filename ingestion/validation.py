@@ -534,14 +534,8 @@ class _Builder:
 
     def text_value(self, column: _Column) -> str:
         contract, text = column.contract, f"t_{column.name}"
-        if contract.source == "feed_setting":
-            return text
-        if contract.pii == "hash":
-            self.needs_token_key = True
-            return f"case when {text} is not null then {hmac_token(lower_ascii(text))} end"
-        if contract.pii == "last_four":
-            digits = f"regexp_replace({text}, '[^0-9]', '', 'g')"
-            return f"case when length({digits}) >= 4 then right({digits}, 4) end"
+        if contract.pii != "none":
+            return self.private_value(column)
         if contract.allowed:
             column.notes.append((f"v_{column.name} = '{UNMAPPED}'", "unmapped_word"))
             known = any_of(text, contract.allowed)
@@ -553,11 +547,19 @@ class _Builder:
                 f"case {usual}when regexp_matches({text}, {pattern}) then {text} "
                 f"when regexp_matches(upper({text}), {pattern}) then upper({text}) end"
             )
-        if column.mapping.constant is not None:
-            return text
-        return self.private_text(column)
+        is_ours = contract.source == "feed_setting" or column.mapping.constant is not None
+        return text if is_ours else self.public_text(column)
 
-    def private_text(self, column: _Column) -> str:
+    def private_value(self, column: _Column) -> str:
+        """What may be kept of a column that the contract marks as private."""
+        text = f"t_{column.name}"
+        if column.contract.pii == "hash":
+            self.needs_token_key = True
+            return f"case when {text} is not null then {hmac_token(lower_ascii(text))} end"
+        digits = f"regexp_replace({text}, '[^0-9]', '', 'g')"
+        return f"case when length({digits}) >= 4 then right({digits}, 4) end"
+
+    def public_text(self, column: _Column) -> str:
         """Free text loses card numbers and addresses; an id that is one becomes a token of it."""
         name, text = column.name, f"t_{column.name}"
         is_key = column.contract.is_identifier

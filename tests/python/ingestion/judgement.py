@@ -3,6 +3,8 @@
 Each function gives the value, or the name of the rule that it breaks.
 """
 
+# ruff: noqa: PLR0911, PLR0912 (a judgement is a list of reasons, one after the other)
+
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta

@@ -1,5 +1,7 @@
 """Single values: the program and a second implementation in plain Python come to the same judgement."""
 
+# ruff: noqa: DTZ001, E501 (the warehouse keeps naive UTC; the lists read better wide)
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
@@ -87,14 +89,13 @@ def engine() -> Iterator[DuckDBEngine]:
     own.close()
 
 
-def judged(
+def judged(  # noqa: PLR0917 (a table of tests reads better with positions)
     home: Home,
     engine: DuckDBEngine,
     entity: str,
     column: str,
     texts: list[str],
     others: dict[str, str],
-    output: str | None = None,
     **settings_of_feed: Any,
 ) -> list[Any]:
     """What the program says to each text in one column: the value, or the rule that it breaks."""
@@ -106,7 +107,7 @@ def judged(
     ]
     checked = check(home, feed, csv_bytes([column, *fixed], rows), engine=engine)
     assert checked.outcome.rows_read == len(texts)
-    values = {number: row[output or column] for number, row in checked.by_row().items()}
+    values = {number: row[column] for number, row in checked.by_row().items()}
     for row in checked.quarantined:
         assert row["column_name"] == column, row
         values[row["row_number"]] = Rule(row["rule"])
