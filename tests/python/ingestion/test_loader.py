@@ -12,7 +12,7 @@ import duckdb
 import pytest
 from shop import Shop, orders
 
-from ingestion import bronze, service
+from ingestion import bronze, session
 from ingestion.contract import load_contracts, raw_column_types
 from ingestion.engines.base import EntityOutcome, Statement
 from ingestion.loader import (
@@ -36,13 +36,13 @@ def shop(tmp_path: Path) -> Shop:
 
 def with_counts(monkeypatch: pytest.MonkeyPatch, **wrong: Any) -> None:
     """Let the validation count something else than what stands in the checked parquet."""
-    real = service._Session.load
+    real = session.Session.load
 
     def load(self: Any, entry: Any, entities: Any, *arguments: Any, **named: Any) -> None:
         falsified = tuple(replace(e, outcome=replace(e.outcome, **wrong)) for e in entities)
         real(self, entry, falsified, *arguments, **named)
 
-    monkeypatch.setattr(service._Session, "load", load)
+    monkeypatch.setattr(session.Session, "load", load)
 
 
 @pytest.mark.parametrize(

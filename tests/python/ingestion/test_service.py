@@ -16,7 +16,7 @@ import duckdb
 import pytest
 from shop import HEADER, Shop, order_line, orders
 
-from ingestion import service
+from ingestion import discovery, intake, service, session
 from ingestion.engines.duckdb import DuckDBEngine
 from ingestion.ledger import Ledger
 from ingestion.loader import DuckDBLoader
@@ -530,23 +530,23 @@ def cut(after: int, real: Callable[..., Any], *, before: bool) -> Callable[..., 
 
 
 WHILE_LOADING: list[tuple[Any, str, bool]] = [
-    (service, "write_record", True),
-    (service, "write_record", False),
+    (intake, "write_record", True),
+    (intake, "write_record", False),
     (DuckDBLoader, "_insert_entity", False),
     (Ledger, "update", False),
-    (service._Session, "load", False),
+    (session.Session, "load", False),
 ]
 ANYWHERE: list[tuple[Any, str, bool]] = [
     *WHILE_LOADING,
-    (service._Discovery, "write", True),
+    (discovery.Discovery, "write", True),
     (Ledger, "insert", False),
-    (service._Ingestion, "_take", True),
-    (service, "inspect_file", False),
+    (intake.Intake, "_take", True),
+    (intake, "inspect_file", False),
     (DuckDBEngine, "validate", False),
     (DuckDBLoader, "_insert_counts", False),
     (Ledger, "record_attempt", True),
     (DuckDBLoader, "reject", False),
-    (service._Ingestion, "_take", False),
+    (intake.Intake, "_take", False),
 ]
 
 

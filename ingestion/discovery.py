@@ -1,0 +1,258 @@
+"""Finding what is new: one feed's folder, compared with the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from ingestion.feed import Feed
+from ingestion.landing import LandingObject, LandingStore, Listing, ObjectNotReadyError
+from ingestion.ledger import Arrival, LedgerEntry, make_batch_id, number_arrivals
+from ingestion.preflight import ManifestFacts, content_digest, read_manifest
+from ingestion.report import BatchResult, WaitingFile
+from ingestion.results import result_of, told
+from ingestion.session import Session, feed_fingerprint
+from settings.errors import DataRejectedError
+
+MANIFEST_LIMIT_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A delivery to work on. `former` is its entry before this run, when it has been tried before."""
+
+    feed: Feed
+    store: LandingStore
+    item: LandingObject
+    entry: LedgerEntry
+    manifest: ManifestFacts | None
+    former: LedgerEntry | None = None
+
+
+class Discovery:
+    """What one feed's folder holds, compared with the ledger."""
+
+    def __init__(self, session: Session, feed: Feed, store: LandingStore, seen_at: datetime) -> None:
+        self._session = session
+        self._ledger = session.loader.ledger
+        self.feed = feed
+        self._store = store
+        self._seen_at = seen_at
+        self._known = self._ledger.entries(feed.name)
+        self._retry = self._ledger.to_try_again(feed.name, feed_fingerprint(feed))
+        self._new: list[LedgerEntry] = []
+        self._changed: list[LedgerEntry] = []
+        self._rejected: list[LedgerEntry] = []
+        self.candidates: list[Candidate] = []
+        self.files_seen = 0
+        self.files_known = 0
+        self.waiting: list[WaitingFile] = []
+        self.results: list[BatchResult] = []
+
+    def run(self) -> None:
+        """Compare; nothing is written yet."""
+        listing = self._list()
+        self.waiting.extend(WaitingFile(self.feed.name, item.name, item.reason) for item in listing.skipped)
+        manifest = self.feed.manifest
+        items = [
+            item for item in listing.objects if manifest is None or not item.name.endswith(manifest.suffix)
+        ]
+        self.files_seen = len(items)
+        contents: list[tuple[LandingObject, str]] = []
+        for item in items:
+            try:
+                contents.append((item, self._digest(item)))
+            except ObjectNotReadyError as error:
+                self.waiting.append(WaitingFile(self.feed.name, item.name, error.reason))
+        present = {(item.name, digest) for item, digest in contents}
+        arrivals: list[Candidate] = []
+        for item, digest in contents:
+            self._place(item, digest, present, arrivals)
+        self._number(arrivals)
+        self._report_lost(present)
+
+    def write(self) -> None:
+        """Write new and changed entries, inside the caller's transaction."""
+        self._ledger.insert(self._new)
+        for entry in self._changed:
+            self._ledger.update(entry)
+        for entry in self._rejected:
+            self._session.loader.reject(entry, ingested_at=self._session.started_at)
+            self._session.record_attempt(entry, "load", feed_fingerprint(self.feed))
+
+    def _list(self) -> Listing:
+        folder = self.feed.local_folder()
+        if folder is not None and not folder.exists() and folder.is_relative_to(self._session.home.root):
+            return Listing((), ())  # a folder of ours that nothing was put into yet
+        return self._store.list_objects(self.feed.glob)
+
+    def _digest(self, item: LandingObject) -> str:
+        with self._store.open(item, self._session.work) as opened:
+            digest = content_digest(opened.stream)
+            opened.check_unchanged()
+        return digest
+
+    def _place(
+        self, item: LandingObject, digest: str, present: set[tuple[str, str]], arrivals: list[Candidate]
+    ) -> None:
+        """Decide what one file is: known, known under another name, to be tried again, or new."""
+        same = [entry for entry in [*self._known, *self._new] if entry.content_sha256 == digest]
+        active = [entry for entry in same if entry.status != "duplicate" and not entry.was_replaced]
+        main = active[-1] if active else None
+        if main is None:
+            self._add_new(item, digest, same, arrivals)
+        elif main.object_name == item.name and main.batch_id in self._retry:
+            self._try_again(item, main, arrivals)
+        elif main.status == "pending" and main in self._known:
+            # A crashed run left it. Under its own name if that is still there, else under this one.
+            if main.object_name == item.name or (
+                (main.object_name, digest) not in present
+                and not any(candidate.entry.batch_id == main.batch_id for candidate in arrivals)
+            ):
+                self._try_again(item, main, arrivals)
+        else:
+            self.files_known += 1
+            self._note_name(item, digest, same, main)
+
+    def _note_name(
+        self, item: LandingObject, digest: str, same: Sequence[LedgerEntry], main: LedgerEntry
+    ) -> None:
+        """Record a known content once per new name; in `replace` feeds also when a name comes back to it."""
+        named = [entry for entry in same if entry.object_name == item.name]
+        if named and (self.feed.same_name != "replace" or self._is_newest(item.name, digest)):
+            return
+        entry = LedgerEntry(
+            batch_id=make_batch_id(self.feed.name, digest, item.name, len(named)),
+            feed=self.feed.name,
+            load_sequence=None,
+            object_name=item.name,
+            content_sha256=digest,
+            size_bytes=item.size_bytes,
+            delivered_at=None,
+            modified_at=item.modified_at,
+            first_seen_at=self._seen_at,
+            status="duplicate",
+            message=f"the same content as {main.object_name!r}, batch {main.batch_id}",
+            duplicate_of=main.batch_id,
+            run_id=self._session.run_id,
+        )
+        self._new.append(entry)
+        self.results.append(result_of(entry, ()))
+
+    def _is_newest(self, name: str, digest: str) -> bool:
+        of_name = [
+            entry
+            for entry in self._known
+            if entry.object_name == name and entry.status not in {"rejected", "pending"}
+        ]
+        newest = max(of_name, key=lambda entry: (entry.first_seen_at, entry.load_sequence or 0), default=None)
+        return newest is None or newest.content_sha256 == digest
+
+    def _add_new(
+        self, item: LandingObject, digest: str, same: Sequence[LedgerEntry], arrivals: list[Candidate]
+    ) -> None:
+        occurrence = sum(1 for entry in same if entry.object_name == item.name)
+        entry = LedgerEntry(
+            batch_id=make_batch_id(self.feed.name, digest, item.name, occurrence),
+            feed=self.feed.name,
+            load_sequence=None,
+            object_name=item.name,
+            content_sha256=digest,
+            size_bytes=item.size_bytes,
+            delivered_at=None,
+            modified_at=item.modified_at,
+            first_seen_at=self._seen_at,
+            status="pending",
+            run_id=self._session.run_id,
+        )
+        arrived = self._with_arrival(item, entry)
+        if arrived is None:
+            return
+        entry, manifest = arrived
+        self._new.append(entry)
+        if entry.status == "rejected":
+            self._rejected.append(entry)
+            self.results.append(result_of(entry, ()))
+        else:
+            arrivals.append(Candidate(self.feed, self._store, item, entry, manifest))
+
+    def _try_again(self, item: LandingObject, former: LedgerEntry, arrivals: list[Candidate]) -> None:
+        entry = replace(
+            former,
+            status="pending",
+            rule=None,
+            message=None,
+            run_id=self._session.run_id,
+            rows_read=None,
+            loaded_at=None,
+        )
+        arrived = self._with_arrival(item, entry)
+        if arrived is None:
+            return
+        entry, manifest = arrived
+        if entry.status == "rejected":
+            self._rejected.append(entry)
+            self.results.append(result_of(entry, ()))
+        else:
+            arrivals.append(Candidate(self.feed, self._store, item, entry, manifest, former))
+
+    def _with_arrival(
+        self, item: LandingObject, entry: LedgerEntry
+    ) -> tuple[LedgerEntry, ManifestFacts | None] | None:
+        """The entry with its declared delivery time, or rejected; None when its manifest has not come yet."""
+        try:
+            manifest = None
+            if self.feed.manifest is not None:
+                name = entry.object_name if entry.object_name == item.name else item.name
+                content = self._store.read_companion(name + self.feed.manifest.suffix, MANIFEST_LIMIT_BYTES)
+                if content is None:
+                    self.waiting.append(
+                        WaitingFile(self.feed.name, item.name, "its manifest has not arrived")
+                    )
+                    return None
+                manifest = read_manifest(content, self.feed.manifest)
+            delivered_at = self.feed.delivered_at(entry.object_name)
+        except DataRejectedError as error:
+            return replace(entry, status="rejected", rule=error.rule, message=told(error)), None
+        if delivered_at is None and manifest is not None:
+            delivered_at = manifest.delivered_at
+        # A number that was given stays; so does the time that it was made of.
+        if entry.load_sequence is None:
+            entry = replace(entry, delivered_at=delivered_at)
+        return entry, manifest
+
+    def _number(self, arrivals: list[Candidate]) -> None:
+        unnumbered = [candidate for candidate in arrivals if candidate.entry.load_sequence is None]
+        numbers = number_arrivals(
+            [*self._known, *self._new],
+            [
+                Arrival(
+                    candidate.entry.object_name, candidate.entry.first_seen_at, candidate.entry.delivered_at
+                )
+                for candidate in unnumbered
+            ],
+        )
+        given = {
+            candidate.entry.batch_id: number for candidate, number in zip(unnumbered, numbers, strict=True)
+        }
+        for candidate in arrivals:
+            number = given.get(candidate.entry.batch_id, candidate.entry.load_sequence)
+            self.candidates.append(replace(candidate, entry=replace(candidate.entry, load_sequence=number)))
+        numbered = {candidate.entry.batch_id: candidate.entry for candidate in self.candidates}
+        self._new = [numbered.get(entry.batch_id, entry) for entry in self._new]
+        self._changed = [candidate.entry for candidate in self.candidates if candidate.former is not None]
+
+    def _report_lost(self, present: set[tuple[str, str]]) -> None:
+        """A crashed run's file that is gone cannot be taken up; nobody should have to find that out alone."""
+        contents = {digest for _, digest in present}
+        for entry in self._known:
+            if entry.status == "pending" and entry.content_sha256 not in contents:
+                self.waiting.append(
+                    WaitingFile(
+                        self.feed.name,
+                        entry.object_name,
+                        f"a run that broke off left batch {entry.batch_id}, and its file is gone: deliver it again, or"
+                        f" `tillhouse withdraw {entry.batch_id}`",
+                    )
+                )

@@ -1,0 +1,304 @@
+"""Taking in what is new: every file checked, then loaded or rejected, its troubles kept to itself."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import duckdb
+
+from ingestion.batch_record import BatchRecord, EntityRecord, write_record
+from ingestion.bronze import checked_path, quarantine_rows
+from ingestion.completeness import delivery_date, incomplete
+from ingestion.contract import load_contracts
+from ingestion.discovery import Candidate, Discovery
+from ingestion.engines.base import EntityOutcome, Lineage, ValidationRequest
+from ingestion.feed import Feed
+from ingestion.landing import LandingStore, ObjectNotReadyError
+from ingestion.ledger import LedgerEntry
+from ingestion.loader import ReconciliationError
+from ingestion.preflight import inspect_file
+from ingestion.report import BatchResult, IngestionReport, WaitingFile, summarise
+from ingestion.results import failed_result, result_of, told
+from ingestion.session import Session, feed_fingerprint, replaced_by, rows_of_file
+from settings.errors import ConfigurationError, DataRejectedError
+
+logger = logging.getLogger(__name__)
+
+THRESHOLD_RULE = "quarantine_threshold"
+
+
+class Intake:
+    """One call of `ingest`."""
+
+    def __init__(self, session: Session, feeds: Sequence[Feed], stores: dict[str, LandingStore]) -> None:
+        self._session = session
+        self._ledger = session.loader.ledger
+        self._feeds = feeds
+        self._stores = stores
+        self._files_seen = 0
+        self._files_duplicate = 0
+        self._results: list[BatchResult] = []
+        self._waiting: list[WaitingFile] = []
+        self._warnings: list[str] = []
+        self._unreadable: dict[str, ConfigurationError] = {}
+        known = [entry.first_seen_at for entry in self._ledger.entries()]
+        # A clock that was set back must not make a new delivery look older than one that is known.
+        self._seen_at = max([session.started_at, *known])
+
+    def run(self) -> IngestionReport:
+        candidates = self._discover_all()
+        for feed in self._feeds:
+            of_feed = [candidate for candidate in candidates if candidate.feed is feed]
+            for candidate in sorted(of_feed, key=lambda candidate: candidate.entry.order):
+                self._results.append(self._take(candidate))
+            self._withdraw_stale(feed)
+        return summarise(
+            [result for result in self._results if result.status != "waiting"],
+            files_seen=self._files_seen,
+            files_duplicate=self._files_duplicate,
+            blocking=[*self._failed(), *self._incomplete_feeds()],
+            waiting=self._waiting,
+            warnings=self._warnings,
+        )
+
+    # ------------------------------------------------------------------ finding
+
+    def _discover_all(self) -> list[Candidate]:
+        """Look through every feed, and write what is new to the ledger in one transaction."""
+        found = [
+            Discovery(self._session, feed, self._stores[feed.name], self._seen_at) for feed in self._feeds
+        ]
+        for discovery in found:
+            try:
+                discovery.run()
+            except ConfigurationError as error:
+                self._unreadable[discovery.feed.name] = error
+                self._warnings.append(f"feed {discovery.feed.name}: {error}")
+                logger.warning("feed %s: %s", discovery.feed.name, error)
+        if self._feeds and len(self._unreadable) == len(self._feeds):
+            raise next(iter(self._unreadable.values()))
+        with self._session.loader.transaction():
+            for discovery in found:
+                discovery.write()
+        for discovery in found:
+            self._files_seen += discovery.files_seen
+            self._files_duplicate += discovery.files_known
+            self._waiting.extend(discovery.waiting)
+            self._results.extend(discovery.results)
+        return [candidate for discovery in found for candidate in discovery.candidates]
+
+    # ------------------------------------------------------------------ one file
+
+    def _take(self, candidate: Candidate) -> BatchResult:
+        """Check and load one file, or say why not. Only faults of the machine leave this method as errors."""
+        started = time.perf_counter()
+        entry, feed = candidate.entry, candidate.feed
+        try:
+            entities = self._check(candidate)
+            result = self._load_or_reject(candidate, entities)
+        except ObjectNotReadyError as error:
+            self._put_off(candidate, error.reason)
+            result = result_of(entry, (), status="waiting")
+        except DataRejectedError as error:
+            result = self._reject(candidate, error.rule, told(error))
+        except ReconciliationError as error:
+            result = result_of(entry, (), status="failed", rule=error.rule, message=told(error))
+        except duckdb.Error as error:
+            result = failed_result(entry, error, "loading it")
+        logger.info("feed %s, file %r: %s", feed.name, entry.object_name, result.status)
+        return replace(result, seconds=time.perf_counter() - started)
+
+    def _check(self, candidate: Candidate) -> tuple[EntityRecord, ...]:
+        """Pre-flight and validation: after this, bronze holds the whole file."""
+        session, entry, feed = self._session, candidate.entry, candidate.feed
+        contracts = load_contracts()
+        # The arrival that was recorded first counts, whatever has touched the file since.
+        item = replace(candidate.item, modified_at=entry.modified_at)
+        work = Path(tempfile.mkdtemp(dir=session.work))
+        try:
+            with candidate.store.open(candidate.item, work) as opened:
+                facts = inspect_file(
+                    opened.stream,
+                    opened.path,
+                    feed,
+                    replace(item, name=entry.object_name),
+                    work=work,
+                    delivered_at=entry.delivered_at,
+                    manifest=candidate.manifest,
+                )
+                if facts.content_sha256 != entry.content_sha256:
+                    raise ObjectNotReadyError(entry.object_name, "changed between two readings")
+                records = []
+                for feed_entity in feed.entities:
+                    contract = contracts[feed_entity.entity]
+                    lineage = Lineage(
+                        feed=feed.name,
+                        business_timezone=feed.business_timezone,
+                        batch_id=entry.batch_id,
+                        load_sequence=entry.load_sequence or 0,
+                        source_file=entry.object_name,
+                        file_sha256=entry.content_sha256,
+                        ingested_at=session.started_at,
+                        contract_version=contract.version,
+                        delivery_mode=feed.delivery_mode,
+                        arrived_at=entry.arrived_at,
+                        run_id=session.run_id,
+                    )
+                    path = checked_path(session.home, feed.name, entry.batch_id, contract.entity)
+                    outcome = session.engine.validate(
+                        ValidationRequest(facts, feed, feed_entity, contract, lineage, path)
+                    )
+                    records.append(EntityRecord(contract.entity, lineage, outcome))
+                opened.check_unchanged()
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+        return tuple(records)
+
+    def _load_or_reject(self, candidate: Candidate, entities: tuple[EntityRecord, ...]) -> BatchResult:
+        session, feed = self._session, candidate.feed
+        outcomes = [entity.outcome for entity in entities]
+        contracts = load_contracts()
+        checked = replace(
+            candidate.entry,
+            rows_read=rows_of_file(outcomes),
+            run_id=session.run_id,
+            engine=session.engine.name,
+            contract_version=",".join(sorted({contracts[entity.entity].version for entity in entities})),
+            bronze_paths={
+                entity.entity: str(entity.outcome.checked_path.relative_to(session.home.bronze))
+                for entity in entities
+            },
+        )
+        over = [entity for entity in entities if is_over_threshold(feed, entity.outcome)]
+        if over:
+            message = "; ".join(self._threshold_message(feed, entity) for entity in over)
+            rejected = replace(checked, status="rejected", rule=THRESHOLD_RULE, message=message)
+            write_record(session.folder(rejected), BatchRecord(rejected, entities))
+            return self._reject(replace(candidate, entry=checked), THRESHOLD_RULE, message, outcomes)
+        loaded = replace(checked, status="loaded", rule=None, message=None, loaded_at=datetime.now(UTC))
+        stale = session.stale(feed, self._ledger.entries(feed.name), loaded)
+        write_record(session.folder(loaded), BatchRecord(loaded, entities))
+        session.load(
+            loaded,
+            entities,
+            [former for former in stale if former.batch_id != loaded.batch_id],
+            action="load",
+            fingerprint=feed_fingerprint(feed),
+        )
+        self._warn_of(feed, loaded, entities)
+        return result_of(loaded, outcomes)
+
+    def _warn_of(self, feed: Feed, entry: LedgerEntry, entities: Sequence[EntityRecord]) -> None:
+        where = f"feed {feed.name}, file {entry.object_name!r}"
+        for entity in entities:
+            outcome = entity.outcome
+            if not outcome.rows_read and not feed.allow_empty:
+                self._warnings.append(f"{where}: {entity.entity} has no rows")
+            if outcome.rows_conflicting:
+                self._warnings.append(
+                    f"{where}: {outcome.rows_conflicting} rows of {entity.entity} contradict an earlier row of the"
+                    " file with the same key; the later row wins"
+                )
+            if outcome.notes.get("unmapped_word"):
+                self._warnings.append(
+                    f"{where}: {outcome.notes['unmapped_word']} rows of {entity.entity} hold a word that the feed does"
+                    " not map; the audit fails until it does"
+                )
+
+    def _threshold_message(self, feed: Feed, entity: EntityRecord) -> str:
+        outcome, threshold = entity.outcome, feed.quarantine_threshold
+        statement = quarantine_rows(load_contracts()[entity.entity], outcome.checked_path, entity.lineage)
+        with duckdb.connect() as connection:
+            rules = connection.execute(
+                f"select rule, column_name, count(*) from ({statement.sql})"
+                " group by all order by count(*) desc, rule, column_name limit 3",
+                dict(statement.parameters),
+            ).fetchall()
+        most = ", ".join(f"{column or 'row'}: {rule} ({count})" for rule, column, count in rules)
+        return (
+            f"{outcome.rows_quarantined} of {outcome.rows_read} rows of {entity.entity} are bad, more than"
+            f" {threshold.share:.2%} and {threshold.rows} rows; most often {most}. What to do: correct the feed file"
+            f" and run again, or take the file as it is with `tillhouse accept {entity.lineage.batch_id}`"
+        )
+
+    def _reject(
+        self, candidate: Candidate, rule: str, message: str, outcomes: Sequence[EntityOutcome] = ()
+    ) -> BatchResult:
+        session = self._session
+        rejected = replace(
+            candidate.entry,
+            status="rejected",
+            rule=rule,
+            message=message,
+            run_id=session.run_id,
+            loaded_at=None,
+        )
+        with session.loader.transaction():
+            session.loader.reject(rejected, ingested_at=session.started_at)
+            session.record_attempt(rejected, "load", feed_fingerprint(candidate.feed))
+        if not rejected.bronze_paths:
+            shutil.rmtree(session.folder(rejected), ignore_errors=True)
+        logger.warning(
+            "feed %s, file %r: rejected [%s]: %s", rejected.feed, rejected.object_name, rule, message
+        )
+        return result_of(rejected, outcomes)
+
+    def _put_off(self, candidate: Candidate, reason: str) -> None:
+        """Leave a file that is not ready, as if it had not been seen; what it was before stays true."""
+        self._waiting.append(WaitingFile(candidate.feed.name, candidate.entry.object_name, reason))
+        with self._session.loader.transaction():
+            if candidate.former is None:
+                self._ledger.delete(candidate.entry.batch_id)
+            else:
+                self._ledger.update(candidate.former)
+
+    def _withdraw_stale(self, feed: Feed) -> None:
+        """Take back what no name of a `replace` feed stands for, where nothing new was loaded in its place."""
+        session = self._session
+        entries = self._ledger.entries(feed.name)
+        for former in session.stale(feed, entries, None):
+            newest = max(
+                (entry for entry in entries if entry.object_name == former.object_name),
+                key=lambda entry: entry.first_seen_at,
+            )
+            withdrawn = replaced_by(former, newest)
+            with session.loader.transaction():
+                session.loader.withdraw(withdrawn)
+                session.record_attempt(withdrawn, "replace", feed_fingerprint(feed))
+            session.rewrite_record(withdrawn)
+
+    # ------------------------------------------------------------------ completeness
+
+    def _failed(self) -> list[BatchResult]:
+        return [result for result in self._results if result.status == "failed"]
+
+    def _incomplete_feeds(self) -> list[BatchResult]:
+        newest_days: dict[str, date] = {}
+        entries = {feed.name: self._ledger.entries(feed.name) for feed in self._feeds}
+        for feed in self._feeds:
+            days = [day for entry in entries[feed.name] if (day := delivery_date(feed, entry))]
+            if days:
+                newest_days[feed.company] = max([*days, newest_days.get(feed.company, date.min)])
+        blocking = []
+        for feed in self._feeds:
+            if feed.required:
+                result = incomplete(feed, entries[feed.name], newest_days.get(feed.company))
+                if result:
+                    blocking.append(result)
+        return blocking
+
+
+def is_over_threshold(feed: Feed, outcome: EntityOutcome) -> bool:
+    """Whether an entity's bad rows are more than the feed's number AND more than its share of all rows."""
+    threshold = feed.quarantine_threshold
+    bad = outcome.rows_quarantined
+    # As decimals: 1 % of 10,100 rows is 101 rows exactly.
+    return bad > threshold.rows and bad > Decimal(str(threshold.share)) * outcome.rows_read

@@ -1,0 +1,195 @@
+"""What one call of the service works with, and the one way in which a delivery gets from bronze to the warehouse."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+
+from ingestion.batch_record import RECORD_NAME, EntityRecord, read_record, write_record
+from ingestion.bronze import accepted_rows, quarantine_rows
+from ingestion.contract import load_contracts
+from ingestion.engines.base import Engine, EntityOutcome
+from ingestion.feed import Feed
+from ingestion.ledger import REPLACED, LedgerEntry
+from ingestion.loader import BatchLoad, EntityLoad, Loader, ReconciliationError
+from ingestion.report import BatchResult
+from ingestion.results import failed_result, result_of, told
+from settings.errors import DataRejectedError, NotFoundError
+from settings.home import Home
+
+# Changing these does not change what a file's rows become, so it is no reason to try a rejected file again.
+SETTINGS_BESIDE_CONTENT = {"source_path", "location", "glob", "required", "allow_empty"}
+
+
+@dataclass
+class Session:
+    """One engine and one loader, open for the length of a call."""
+
+    home: Home
+    work: Path
+    engine: Engine
+    loader: Loader
+    run_id: str
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def folder(self, entry: LedgerEntry) -> Path:
+        """Where bronze keeps this delivery. Made of the feed's name and the batch id, never of the file's name."""
+        return self.home.bronze / entry.feed / entry.batch_id
+
+    def record_attempt(self, entry: LedgerEntry, action: str, fingerprint: str) -> None:
+        self.loader.ledger.record_attempt(
+            entry,
+            run_id=self.run_id,
+            action=action,
+            attempted_at=datetime.now(UTC),
+            fingerprint=fingerprint,
+        )
+
+    def rewrite_record(self, entry: LedgerEntry) -> None:
+        """Let bronze know the delivery's new state; a delivery without bronze has none to keep."""
+        folder = self.folder(entry)
+        if (folder / RECORD_NAME).exists():
+            write_record(folder, replace(read_record(folder), entry=entry))
+
+    def stale(
+        self, feed: Feed | None, entries: Sequence[LedgerEntry], incoming: LedgerEntry | None
+    ) -> list[LedgerEntry]:
+        """Deliveries of a `replace` feed whose content no name stands for any more.
+
+        A content stays as long as one of the names that delivered it has not delivered anything else since.
+
+        Args:
+            entries: all of the feed.
+            incoming: the delivery that is about to be loaded; it is stale itself when its name has moved on.
+        """
+        if feed is None or feed.same_name != "replace":
+            return []
+        current: dict[str, str] = {}
+        for entry in sorted(entries, key=lambda entry: (entry.first_seen_at, entry.load_sequence or 0)):
+            is_incoming = incoming is not None and entry.batch_id == incoming.batch_id
+            if is_incoming or entry.status in {"loaded", "duplicate", "withdrawn"}:
+                current[entry.object_name] = entry.content_sha256
+        held = set(current.values())
+        return [
+            entry
+            for entry in entries
+            if entry.content_sha256 not in held
+            and (entry.status == "loaded" or (incoming is not None and entry.batch_id == incoming.batch_id))
+        ]
+
+    def load(
+        self,
+        entry: LedgerEntry,
+        entities: Sequence[EntityRecord],
+        stale: Sequence[LedgerEntry],
+        *,
+        action: str,
+        fingerprint: str,
+    ) -> None:
+        """Commit a validated delivery; stale ones go in the same transaction."""
+        contracts = load_contracts()
+        batch = BatchLoad(
+            entry=entry,
+            entities=tuple(
+                EntityLoad(
+                    contract=contracts[entity.entity],
+                    outcome=entity.outcome,
+                    accepted=accepted_rows(
+                        contracts[entity.entity], entity.outcome.checked_path, entity.lineage
+                    ),
+                    quarantined=quarantine_rows(
+                        contracts[entity.entity], entity.outcome.checked_path, entity.lineage
+                    ),
+                )
+                for entity in entities
+            ),
+            loaded_at=entry.loaded_at or datetime.now(UTC),
+            replaced=tuple(replaced_by(former, entry) for former in stale),
+            is_repeat=action != "load",
+        )
+        with self.loader.transaction():
+            self.loader.load(batch)
+            self.record_attempt(entry, action, fingerprint)
+            for former in batch.replaced:
+                self.record_attempt(former, "replace", fingerprint)
+        for former in batch.replaced:
+            self.rewrite_record(former)
+
+    def load_from_bronze(
+        self, entry: LedgerEntry, stale: Sequence[LedgerEntry], *, action: str, fingerprint: str
+    ) -> BatchResult:
+        """Load what bronze holds of a delivery."""
+        started = time.perf_counter()
+        folder = self.folder(entry)
+        record = read_record(folder)
+        loaded = replace(
+            entry,
+            status="loaded",
+            rule=None,
+            message=None,
+            run_id=self.run_id,
+            rows_read=rows_of_file([entity.outcome for entity in record.entities]),
+            loaded_at=datetime.now(UTC),
+        )
+        write_record(folder, replace(record, entry=loaded))
+        self.load(loaded, record.entities, stale, action=action, fingerprint=fingerprint)
+        return result_of(
+            loaded,
+            [entity.outcome for entity in record.entities],
+            seconds=time.perf_counter() - started,
+        )
+
+    def replay(self, entry: LedgerEntry) -> BatchResult:
+        """Load a delivery again; a damaged bronze copy costs only this delivery, which stays as it is."""
+        try:
+            return self.load_from_bronze(entry, (), action="reload", fingerprint="")
+        except (DataRejectedError, NotFoundError, ReconciliationError) as error:
+            return result_of(entry, (), status="failed", rule=error.rule, message=told(error))
+        except (duckdb.Error, ValueError) as error:  # a damaged parquet is a ValueError to Arrow
+            return failed_result(entry, error, "reading its bronze copy")
+
+    def restore_entries(self) -> None:
+        """Give the ledger back what only bronze remembers."""
+        ledger = self.loader.ledger
+        known = {entry.batch_id for entry in ledger.entries()}
+        lost = [
+            read_record(path.parent).entry
+            for path in sorted(self.home.bronze.glob(f"*/*/{RECORD_NAME}"))
+            if path.parent.name not in known
+        ]
+        if lost:
+            with self.loader.transaction():
+                ledger.insert(lost)
+
+
+def feed_fingerprint(feed: Feed) -> str:
+    """A hash over all that decides what a file's rows become: mapping, formats, contracts."""
+    contracts = load_contracts()
+    content = {
+        "feed": feed.model_dump(mode="json", exclude=SETTINGS_BESIDE_CONTENT),
+        "contracts": [contracts[entity.entity].version for entity in feed.entities],
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode("utf-8")).hexdigest()[:16]
+
+
+def rows_of_file(outcomes: Sequence[EntityOutcome]) -> int:
+    """Data rows of a file; each of its entities reads all of them."""
+    return max((outcome.rows_read for outcome in outcomes), default=0)
+
+
+def replaced_by(former: LedgerEntry, newer: LedgerEntry) -> LedgerEntry:
+    """The entry of a delivery that a newer file of the same name takes back."""
+    return replace(
+        former,
+        status="withdrawn",
+        rule=REPLACED,
+        message=f"replaced by batch {newer.batch_id}",
+        loaded_at=None,
+    )
