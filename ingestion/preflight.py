@@ -25,12 +25,11 @@ from typing import BinaryIO
 
 import duckdb
 import numpy as np
-import numpy.typing as npt
 
 from ingestion.feed import Feed, Manifest
 from ingestion.file_facts import FileFacts
 from ingestion.landing import LandingObject
-from settings.errors import DataRejectedError
+from ingestion.text_scan import CR, LF, FileRejectedError, LoneCarriageReturnError, TextScanner, one_byte
 
 CHUNK_BYTES = 1 << 19  # numpy's temporaries stay in the cache: 4 MiB runs at half the speed
 HEAD_BYTES = 4096
@@ -39,7 +38,6 @@ RATIO_FREE_BYTES = 1 << 20  # below this size a ratio harms nobody
 MAX_BYTES = 64 << 30
 MAX_LINE_BYTES = 64 << 20  # a line is held whole in memory; a cell over 64 KiB is a bad row already
 
-LF, CR, SPACE, TAB = 10, 13, 32, 9
 UTF8_BOM = codecs.BOM_UTF8
 WIDE_BOMS = (  # the longer mark first: UTF-32 little-endian begins like UTF-16 little-endian
     (codecs.BOM_UTF32_LE, "utf-32-le"),
@@ -49,25 +47,6 @@ WIDE_BOMS = (  # the longer mark first: UTF-32 little-endian begins like UTF-16 
 )
 
 PLAIN_NAME = re.compile(r"[^\W\d][\w ./-]{0,40}")
-
-Bytes = npt.NDArray[np.uint8]
-Positions = npt.NDArray[np.intp]
-
-
-class FileRejectedError(DataRejectedError):
-    """The whole file is refused; nothing of it was loaded. `rule` names why."""
-
-    def __init__(self, rule: str, message: str, *, remedy: str = "") -> None:
-        super().__init__(
-            message,
-            remedy=remedy or "ask the sender for a correct file and deliver it again",
-            rule=rule,
-        )
-        self.message = message
-
-
-class _LoneCarriageReturnError(Exception):
-    """A line ends with CR alone: the pass begins again and writes LF instead."""
 
 
 def content_digest(stream: BinaryIO) -> str:
@@ -142,7 +121,7 @@ def inspect_file(
     inspection = _Inspection(stream, path, feed, item, work, delivered_at, manifest, max_bytes)
     try:
         return inspection.run(carriage_returns_end_lines=False)
-    except _LoneCarriageReturnError:
+    except LoneCarriageReturnError:
         return inspection.run(carriage_returns_end_lines=True)
 
 
@@ -205,7 +184,7 @@ class _Inspection:
         is_utf8 = encoding in {"utf-8", "ascii"}
         text: Iterable[bytes] = chunks if is_utf8 else _to_utf8(chunks, encoding)
         if carriage_returns_end_lines:
-            text = _end_lines_with_lf(text, _one_byte(feed.quote))
+            text = _end_lines_with_lf(text, one_byte(feed.quote))
         blocks = _Peekable(_line_blocks(text, lone_carriage_returns=not carriage_returns_end_lines))
         has_blank_start = False
         while blank := len(blocks.peek()) - len(blocks.peek().lstrip(b"\r\n")):
@@ -220,7 +199,7 @@ class _Inspection:
             raise FileRejectedError(
                 "format", "the feed says one JSON object per line, the file begins otherwise"
             )
-        scanner = _Scanner(feed, must_be_ascii=encoding == "ascii")
+        scanner = TextScanner(feed, must_be_ascii=encoding == "ascii")
         rewrite = (
             compressed or bool(mark) or has_blank_start or feed.trailer is not None or not is_utf8
         ) or carriage_returns_end_lines
@@ -242,7 +221,7 @@ class _Inspection:
         hashed: _HashedStream,
         encoding: str,
         header: tuple[str, ...] | None,
-        scanner: _Scanner,
+        scanner: TextScanner,
     ) -> FileFacts:
         without = (1 if header is not None else 0) + (1 if self.feed.trailer else 0)
         rows = max(scanner.rows - without, 0)
@@ -487,7 +466,7 @@ def _line_blocks(chunks: Iterable[bytes], *, lone_carriage_returns: bool) -> Ite
             held.append(chunk[cut:])
             held_bytes += len(chunk) - cut
             if lone_carriage_returns and held_bytes > CHUNK_BYTES and b"\r" in chunk:
-                raise _LoneCarriageReturnError
+                raise LoneCarriageReturnError
             if held_bytes > MAX_LINE_BYTES:
                 raise FileRejectedError(
                     "line_too_large",
@@ -496,210 +475,6 @@ def _line_blocks(chunks: Iterable[bytes], *, lone_carriage_returns: bool) -> Ite
                 )
     if held:
         yield b"".join(held)
-
-
-def _one_byte(character: str) -> int | None:
-    encoded = character.encode("utf-8")
-    return encoded[0] if len(encoded) == 1 else None
-
-
-class _Scanner:
-    """Adds up what blocks of whole lines of UTF-8 show."""
-
-    def __init__(self, feed: Feed, *, must_be_ascii: bool) -> None:
-        self._must_be_ascii = must_be_ascii
-        self._is_delimited = feed.format in {"csv", "whitespace"}
-        self._quote = _one_byte(feed.quote) if self._is_delimited else None
-        delimiter = feed.delimiter.encode("utf-8") if feed.format == "csv" else b" "
-        # Of a longer delimiter the last byte is counted, which gives at least as many.
-        self._delimiters = {"csv": (delimiter[-1],), "whitespace": (SPACE, TAB)}.get(feed.format, (SPACE,))
-        self._blank_lines_hold_blanks = feed.format in {"whitespace", "jsonl"}
-        self._delimiter_start = delimiter[0]
-        self._offset = 0
-        self._open_quote = 0
-        self._lines = 0
-        self._first_odd_quote_line: int | None = None
-        self.rows = 0
-        self.filled_lines = 0
-        self.delimiter_max = 0
-        self.longest_line = 0
-        self.last_line_start = 0
-        self.last_line = b""
-        self.is_ascii = True
-        self.has_quotes = False
-        self.has_quoted_newline = False
-        self.has_edge_spaces = False
-        self.has_nul = False
-        self.has_lone_carriage_return = False
-        self.has_control_characters = False
-        self.has_at_sign = False
-
-    def scan(self, block: bytes) -> None:
-        """Look at one block.
-
-        Raises:
-            FileRejectedError: rule `encoding`.
-            _LoneCarriageReturnError: a CR alone ends a line.
-        """
-        body = np.frombuffer(block, dtype=np.uint8)
-        self._check_encoding(block)
-        is_lf = body == LF
-        ends = np.flatnonzero(is_lf)
-        if not block.endswith(b"\n"):
-            ends = np.append(ends, len(body))
-        starts = np.empty_like(ends)
-        starts[0] = 0
-        starts[1:] = ends[:-1] + 1
-        lengths = ends - starts
-        self.longest_line = max(self.longest_line, int(lengths.max()))
-        has_cr = b"\r" in block
-        blank = lengths == 0
-        ends_with_cr = np.zeros(len(ends), dtype=np.bool_)
-        if has_cr:
-            filled = np.flatnonzero(lengths > 0)
-            ends_with_cr[filled] = body[ends[filled] - 1] == CR
-            blank |= ends_with_cr & (lengths == 1)
-        if self._blank_lines_hold_blanks:
-            blank |= self._count(body, self._delimiters, ends) + ends_with_cr == lengths
-        blanks = int(np.count_nonzero(blank))
-        self.filled_lines += len(ends) - blanks
-        if blanks < len(ends):
-            last = int(np.flatnonzero(~blank)[-1]) if blanks else len(ends) - 1
-            self.last_line_start = self._offset + int(starts[last])
-            self.last_line = block[starts[last] : ends[last]]
-        self._find_characters(block, body, has_cr)
-        quotes = self._quotes_of(block, body)
-        if self._is_delimited:
-            counts = self._count(body, self._delimiters, ends)
-            self.delimiter_max = max(self.delimiter_max, int(counts.max()))
-            if not self.has_edge_spaces and b" " in block:
-                self._find_edge_spaces(body, is_lf, has_cr)
-        if len(quotes) or self._open_quote:
-            self._follow_quotes(body, quotes, ends, blank)
-        else:
-            self.rows += len(ends) - blanks
-        if has_cr and self._is_delimited:
-            self._find_lone_carriage_returns(block, body, quotes)
-        self._open_quote = (self._open_quote + len(quotes)) % 2
-        self._offset += len(block)
-        self._lines += len(ends)
-
-    def finish(self) -> None:
-        """Judge what only the end can tell.
-
-        Raises:
-            FileRejectedError: rule `unclosed_quote`.
-        """
-        where = (
-            f" (first doubtful quote in line {self._first_odd_quote_line})"
-            if self._first_odd_quote_line
-            else ""
-        )
-        if self._open_quote or (self._first_odd_quote_line is not None and self.has_quoted_newline):
-            raise FileRejectedError(
-                "unclosed_quote",
-                f"the quotes of the file do not pair up, so its rows cannot be told apart{where}",
-                remedy="have quotes inside values doubled, or set the feed's `quote` to '' if it uses none",
-            )
-
-    def _check_encoding(self, block: bytes) -> None:
-        if block.isascii():
-            return
-        self.is_ascii = False
-        try:
-            if self._must_be_ascii:
-                block.decode("ascii")
-            # A block ends where a line ends, never inside a character.
-            codecs.utf_8_decode(block, "strict", True)
-        except UnicodeDecodeError as error:
-            line = self._lines + block.count(b"\n", 0, error.start) + 1
-            raise FileRejectedError(
-                "encoding",
-                f"the file is not {error.encoding}: line {line} holds a byte that does not fit",
-                remedy="set the feed's encoding to what the sender uses (for example cp1252)",
-            ) from None
-
-    def _find_characters(self, block: bytes, body: Bytes, has_cr: bool) -> None:
-        self.has_at_sign = self.has_at_sign or b"@" in block
-        if self.has_nul and self.has_control_characters:
-            return
-        has_nul = b"\0" in block
-        self.has_nul = self.has_nul or has_nul
-        expected = block.count(b"\n") + (block.count(b"\r") if has_cr else 0)
-        controls = int(np.count_nonzero(body < 32)) - expected
-        if controls and b"\t" in block:
-            controls -= block.count(b"\t")
-        self.has_control_characters = self.has_control_characters or controls > 0 or b"\x7f" in block
-
-    @staticmethod
-    def _count(body: Bytes, wanted: tuple[int, ...], ends: Positions) -> npt.NDArray[np.uint32]:
-        """How many of these bytes each line holds."""
-        running = np.cumsum(_is_one_of(body, wanted), dtype=np.uint32)
-        at_ends = running[np.minimum(ends, len(running) - 1)]
-        return np.diff(at_ends, prepend=np.uint32(0))
-
-    def _find_edge_spaces(self, body: Bytes, is_lf: npt.NDArray[np.bool_], has_cr: bool) -> None:
-        edges = [*self._delimiters]
-        if has_cr:
-            edges.append(CR)
-        if self._quote is not None and self.has_quotes:
-            edges.append(self._quote)
-        is_edge = is_lf | _is_one_of(body, tuple(edges))
-        is_space = body == SPACE
-        self.has_edge_spaces = bool(
-            is_space[0]
-            or is_space[-1]
-            or np.any(is_space[1:] & is_edge[:-1])
-            or np.any(is_space[:-1] & is_edge[1:])
-        )
-
-    def _quotes_of(self, block: bytes, body: Bytes) -> Positions:
-        if self._quote is None or self._quote not in block:
-            return np.empty(0, dtype=np.intp)
-        self.has_quotes = True
-        return np.flatnonzero(body == self._quote)
-
-    def _follow_quotes(
-        self,
-        body: Bytes,
-        quotes: Positions,
-        ends: Positions,
-        blank: npt.NDArray[np.bool_],
-    ) -> None:
-        is_open_at_end = (np.searchsorted(quotes, ends) + self._open_quote) % 2 == 1
-        # The end of the file closes nothing: `finish` sees the open quote.
-        self.has_quoted_newline = self.has_quoted_newline or bool(is_open_at_end.any())
-        is_open_at_start = np.append(self._open_quote == 1, is_open_at_end[:-1])
-        self.rows += int(np.count_nonzero(~is_open_at_end)) - int(np.count_nonzero(blank & ~is_open_at_start))
-        if self._first_odd_quote_line is not None or not len(quotes):
-            return
-        opens = (np.arange(len(quotes)) + self._open_quote) % 2 == 0
-        padded = np.concatenate((np.array([LF], dtype=np.uint8), body, np.array([LF], dtype=np.uint8)))
-        before, after = padded[quotes], padded[quotes + 2]
-        edges = np.zeros(256, dtype=np.bool_)
-        edges[[LF, CR, SPACE, self._quote or 0, *self._delimiters]] = True
-        edges_after = edges.copy()
-        edges_after[self._delimiter_start] = True
-        odd = np.where(opens, ~edges[before], ~edges_after[after])
-        if odd.any():
-            first = quotes[int(np.argmax(odd))]
-            self._first_odd_quote_line = self._lines + int(np.searchsorted(ends, first)) + 1
-
-    def _find_lone_carriage_returns(self, block: bytes, body: Bytes, quotes: Positions) -> None:
-        if block.count(b"\r") == block.count(b"\r\n"):
-            return
-        returns = np.flatnonzero(body == CR)
-        lone = returns[np.append(body, 0)[returns + 1] != LF]
-        if bool(np.any((np.searchsorted(quotes, lone) + self._open_quote) % 2 == 0)):
-            raise _LoneCarriageReturnError
-        self.has_lone_carriage_return = True
-
-
-def _is_one_of(body: Bytes, wanted: tuple[int, ...]) -> npt.NDArray[np.bool_]:
-    found: npt.NDArray[np.bool_] = body == wanted[0]
-    for other in wanted[1:]:
-        found |= body == other
-    return found
 
 
 def _header_names(first: bytes, feed: Feed) -> tuple[str, ...]:
