@@ -31,7 +31,7 @@ def test_a_year_of_pizza(tmp_path: Path) -> None:
     assert checked.outcome.control_totals["item_price"] == Decimal("817860.05")
     assert len(set(checked.values("order_id"))) == 21_350
     assert len(set(checked.values("item_name"))) == 91
-    content = [
+    lines = [
         (r["order_id"], r["creation_time_utc"], r["item_name"], r["item_price"]) for r in checked.accepted
     ]
     assert len(lines) - len(set(lines)) == 954
