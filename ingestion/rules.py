@@ -31,7 +31,6 @@ COLUMN_RULES: Mapping[str, str] = {
     "future_date": "the date is more than 24 hours after the file arrived",
     "unknown_currency": "the word is no ISO 4217 currency code",
     "discount_exceeds_amount": "the discount is larger than quantity times price",
-    "unknown_word": "the word is none of the contract's",
 }
 
 RULES: Mapping[str, str] = {**ROW_RULES, **COLUMN_RULES}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -96,7 +97,7 @@ class DuckDBEngine:
         """A select that gives `c0, c1, ...` (and `x0, ...`) in file order, and what they are."""
         kind = request.feed.format
         if kind == "csv":
-            return self._csv_source(request)
+            return self._csv_source(connection, request)
         if kind == "whitespace":
             return self._whitespace_source(request)
         if kind == "jsonl":
@@ -140,7 +141,9 @@ class DuckDBEngine:
         listed = ", ".join(f"{key} = {value}" for key, value in options.items())
         return f"select * from read_csv({sql_text(str(facts.path))}, {listed})"
 
-    def _csv_source(self, request: ValidationRequest) -> tuple[str, SourceColumns]:
+    def _csv_source(
+        self, connection: duckdb.DuckDBPyConnection, request: ValidationRequest
+    ) -> tuple[str, SourceColumns]:
         names = self._names(request)
         surplus = request.facts.delimiter_max + 1 - len(names)
         overflow = min(max(surplus, 1), SURPLUS_CELLS_KEPT)
@@ -153,7 +156,35 @@ class DuckDBEngine:
             skip_header=request.feed.header,
         )
         faults = ((f"c{len(names) - 1} is null", "short_row"), ("x0 is not null", "long_row"))
+        self._refuse_text_behind_quotes(connection, request)
         return sql, SourceColumns(names, overflow, faults, header_repeats=True)
+
+    def _refuse_text_behind_quotes(
+        self, connection: duckdb.DuckDBPyConnection, request: ValidationRequest
+    ) -> None:
+        """The reader drops what stands between a closing quote and the next delimiter, without a word.
+
+        Where every line is a row this can be seen line by line; lines without quotes cost nearly nothing.
+        """
+        quote, delimiter = request.feed.quote, request.feed.delimiter
+        if not quote or not request.facts.has_quotes or request.facts.has_quoted_newline:
+            return
+        mark, border = re.escape(quote), re.escape(delimiter)
+        behind = f"([^{mark}{border[:2]} ]| +[^{border[:2]} ])"  # blanks alone are no loss
+        behind = f"(^|{border}){mark}([^{mark}]|{mark}{mark})*{mark}{behind}"
+        lines = self._read_csv(request, ["line", "rest"], delimiter=NO_DELIMITER, quote="", skip_header=False)
+        found = connection.execute(
+            f"select count(*) from ({lines}) where contains(line, {sql_text(quote)}) "
+            f"and regexp_matches(line, {sql_text(behind)})"
+        ).fetchone()
+        if found and found[0]:
+            raise DataRejectedError(
+                f"{request.feed.where}: on {found[0]} lines of {request.facts.object_name!r} text stands between "
+                "a closing quote and the next delimiter",
+                remedy='ask the sender to double quotes inside of quoted cells, or set `quote: ""` where quotes '
+                "mean nothing",
+                rule="text_after_quote",
+            )
 
     def _whitespace_source(self, request: ValidationRequest) -> tuple[str, SourceColumns]:
         names = self._names(request)

@@ -160,6 +160,25 @@ class TestRows:
         assert "secret" not in str(caught.value)
         assert caught.value.__cause__ is None
 
+    @pytest.mark.parametrize(
+        ("line", "is_refused"),
+        [
+            (b'1,"a"b', True), (b'1,"a""b"', False), (b'1,a "b" c', False), (b'"1","a"', False), (b'1,""', False),
+            (b'"1"x,a', True), (b'1,5" pipe', False), (b'1,"a" ', False), (b'1,"a" b', True), (b'1,"a" "b"', True), (b'"1",", ""x"","', False),
+        ],
+    )  # fmt: skip
+    def test_text_behind_a_closing_quote_is_not_dropped(
+        self, home: Home, line: bytes, is_refused: bool
+    ) -> None:
+        """The reader would take `"a"b` for `a` without a word."""
+        feed = write_feed(home, "store.locations")
+        content = b"location_id,name\n2,b\n" + line + b"\n"
+        if is_refused:
+            with pytest.raises(DataRejectedError, match="text_after_quote"):
+                check(home, feed, content, facts={"has_quoted_newline": False})
+        else:
+            assert check(home, feed, content, facts={"has_quoted_newline": False}).outcome.rows_read == 2
+
     @pytest.mark.parametrize("body", [b"", b"\n\n"])
     def test_a_file_with_a_header_alone_has_no_rows(self, home: Home, body: bytes) -> None:
         checked = check(home, write_feed(home, "store.locations"), b"location_id,name\n" + body)

@@ -9,7 +9,8 @@ import pytest
 
 from ingestion.currencies import ISO_4217
 from ingestion.date_formats import compile_format
-from ingestion.feed import feeds_path, load_feeds
+from ingestion.feed import SETTINGS, feeds_path, load_feeds
+from ingestion.rules import NOTES, RULES
 from settings.errors import ConfigurationError, DataRejectedError, ExitCode
 from settings.home import PROJECT_ROOT, Home
 
@@ -252,3 +253,24 @@ def test_currency_codes_are_three_capitals() -> None:
     assert {"USD", "EUR", "JPY", "DEM", "SLE"} <= ISO_4217
     assert all(len(code) == 3 and code.isascii() and code.isupper() for code in ISO_4217)
     assert not {"XXX", "XTS", "XAU", "BTC"} & ISO_4217
+
+
+GUIDE = (PROJECT_ROOT / "docs" / "guides" / "feed-files.md").read_text(encoding="utf-8")
+
+
+def test_the_guides_feed_file_works(home: Home) -> None:
+    text = GUIDE.partition("```yaml\n")[2].partition("```")[0]
+    (feed,) = load_feeds(write(home, text), home)
+    assert [entity.entity for entity in feed.entities] == ["store.orders", "store.order_items"]
+
+
+def test_the_guide_names_every_setting_rule_and_note() -> None:
+    documented = {
+        word
+        for line in GUIDE.splitlines()
+        if line.startswith("| `")
+        for word in line.split("|")[1].split("`")[1::2]
+    }
+    assert set(SETTINGS) <= documented
+    for name, sentence in [*RULES.items(), *NOTES.items()]:
+        assert f"| `{name}` | {sentence} |" in GUIDE
