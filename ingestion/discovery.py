@@ -29,6 +29,11 @@ class Candidate:
     manifest: ManifestFacts | None
     former: LedgerEntry | None = None
 
+    @property
+    def size(self) -> int:
+        """Bytes as delivered."""
+        return self.item.size_bytes
+
 
 class Discovery:
     """What one feed's folder holds, compared with the ledger."""

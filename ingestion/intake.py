@@ -6,10 +6,12 @@ import logging
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from itertools import zip_longest
 from pathlib import Path
 
 import duckdb
@@ -26,13 +28,16 @@ from ingestion.ledger import LedgerEntry
 from ingestion.loader import ReconciliationError
 from ingestion.preflight import inspect_file
 from ingestion.report import BatchResult, IngestionReport, WaitingFile, summarise
-from ingestion.results import failed_result, result_of, told
+from ingestion.results import failed_result, missing_result, result_of, told
 from ingestion.session import Session, feed_fingerprint, replaced_by, rows_of_file
 from settings.errors import ConfigurationError, DataRejectedError
 
 logger = logging.getLogger(__name__)
 
 THRESHOLD_RULE = "quarantine_threshold"
+SMALL_FILE_BYTES = 4 << 20
+
+Checked = tuple[EntityRecord, ...]
 
 
 class Intake:
@@ -54,11 +59,19 @@ class Intake:
         self._seen_at = max([session.started_at, *known])
 
     def run(self) -> IngestionReport:
-        candidates = self._discover_all()
+        found = self._discover_all()
+        candidates = [
+            candidate
+            for feed in self._feeds
+            for candidate in sorted(
+                (candidate for candidate in found if candidate.feed is feed),
+                key=lambda candidate: candidate.entry.order,
+            )
+        ]
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="check") as beside:
+            for candidate, checking in self._checked_ahead(candidates, beside):
+                self._results.append(self._take(candidate, checking))
         for feed in self._feeds:
-            of_feed = [candidate for candidate in candidates if candidate.feed is feed]
-            for candidate in sorted(of_feed, key=lambda candidate: candidate.entry.order):
-                self._results.append(self._take(candidate))
             self._withdraw_stale(feed)
         return summarise(
             [result for result in self._results if result.status != "waiting"],
@@ -97,12 +110,37 @@ class Intake:
 
     # ------------------------------------------------------------------ one file
 
-    def _take(self, candidate: Candidate) -> BatchResult:
-        """Check and load one file, or say why not. Only faults of the machine leave this method as errors."""
+    def _checked_ahead(
+        self, candidates: Sequence[Candidate], beside: ThreadPoolExecutor
+    ) -> Iterator[tuple[Candidate, Future[Checked] | None]]:
+        """Every candidate in its order, small ones with their check done.
+
+        While a small file is loaded the engine checks the next one: most of a small file's time is the planning
+        of statements, which takes one core. Large files use all cores and much memory, so they come one at a
+        time, in the caller's thread.
+        """
+        ahead: Future[Checked] | None = None
+        for candidate, following in zip_longest(candidates, candidates[1:]):
+            checking = ahead
+            if checking is None and candidate.size <= SMALL_FILE_BYTES:
+                checking = beside.submit(self._check, candidate)
+            ahead = None
+            if checking is not None:
+                wait([checking])
+                if following is not None and following.size <= SMALL_FILE_BYTES:
+                    ahead = beside.submit(self._check, following)
+            yield candidate, checking
+
+    def _take(self, candidate: Candidate, checking: Future[Checked] | None) -> BatchResult:
+        """Check and load one file, or say why not. Only faults of the machine leave this method as errors.
+
+        Args:
+            checking: the check of this file where it was done already.
+        """
         started = time.perf_counter()
         entry, feed = candidate.entry, candidate.feed
         try:
-            entities = self._check(candidate)
+            entities = self._check(candidate) if checking is None else checking.result()
             result = self._load_or_reject(candidate, entities)
         except ObjectNotReadyError as error:
             self._put_off(candidate, error.reason)
@@ -116,7 +154,7 @@ class Intake:
         logger.info("feed %s, file %r: %s", feed.name, entry.object_name, result.status)
         return replace(result, seconds=time.perf_counter() - started)
 
-    def _check(self, candidate: Candidate) -> tuple[EntityRecord, ...]:
+    def _check(self, candidate: Candidate) -> Checked:
         """Pre-flight and validation: after this, bronze holds the whole file."""
         session, entry, feed = self._session, candidate.entry, candidate.feed
         contracts = load_contracts()
@@ -162,7 +200,7 @@ class Intake:
             shutil.rmtree(work, ignore_errors=True)
         return tuple(records)
 
-    def _load_or_reject(self, candidate: Candidate, entities: tuple[EntityRecord, ...]) -> BatchResult:
+    def _load_or_reject(self, candidate: Candidate, entities: Checked) -> BatchResult:
         session, feed = self._session, candidate.feed
         outcomes = [entity.outcome for entity in entities]
         contracts = load_contracts()
@@ -184,7 +222,8 @@ class Intake:
             write_record(session.folder(rejected), BatchRecord(rejected, entities))
             return self._reject(replace(candidate, entry=checked), THRESHOLD_RULE, message, outcomes)
         loaded = replace(checked, status="loaded", rule=None, message=None, loaded_at=datetime.now(UTC))
-        stale = session.stale(feed, self._ledger.entries(feed.name), loaded)
+        replaces = feed.same_name == "replace"
+        stale = session.stale(feed, self._ledger.entries(feed.name), loaded) if replaces else []
         write_record(session.folder(loaded), BatchRecord(loaded, entities))
         session.load(
             loaded,
@@ -262,6 +301,8 @@ class Intake:
 
     def _withdraw_stale(self, feed: Feed) -> None:
         """Take back what no name of a `replace` feed stands for, where nothing new was loaded in its place."""
+        if feed.same_name != "replace":
+            return
         session = self._session
         entries = self._ledger.entries(feed.name)
         for former in session.stale(feed, entries, None):
@@ -290,7 +331,12 @@ class Intake:
         blocking = []
         for feed in self._feeds:
             if feed.required:
-                result = incomplete(feed, entries[feed.name], newest_days.get(feed.company))
+                unreadable = self._unreadable.get(feed.name)
+                result = (
+                    missing_result(feed, unreadable.problem)
+                    if unreadable
+                    else incomplete(feed, entries[feed.name], newest_days.get(feed.company))
+                )
                 if result:
                     blocking.append(result)
         return blocking

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 
 from ingestion.engines import make_engine
@@ -190,9 +190,11 @@ class IngestionService:
         # Left by a run that was killed; it may hold decompressed personal data.
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(mode=0o700)
-        loader = open_loader(self._target, home)
-        try:
-            yield Session(home, work, make_engine(self._engine, home), loader, run_id)
-        finally:
-            loader.close()
-            shutil.rmtree(work, ignore_errors=True)
+        with (
+            closing(make_engine(self._engine, home)) as engine,
+            closing(open_loader(self._target, home)) as loader,
+        ):
+            try:
+                yield Session(home, work, engine, loader, run_id)
+            finally:
+                shutil.rmtree(work, ignore_errors=True)

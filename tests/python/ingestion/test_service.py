@@ -655,6 +655,33 @@ def test_a_fault_of_the_engine_costs_its_file_and_tells_nothing_of_the_data(
     assert shop.run().files_loaded == 1
 
 
+@pytest.mark.parametrize("small", [0, 400, 1 << 20])
+def test_checking_ahead_changes_nothing(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, small: int, tmp_path: Path
+) -> None:
+    """Small and large files in any mixture load in their order, with their own rows and faults."""
+    deliveries = {
+        f"{name}.csv": orders(range(start, start + size), bad=[start + 900] if start % 2 else [])
+        for name, start, size in (
+            ("a", 0, 2),
+            ("b", 1000, 40),
+            ("c", 2001, 3),
+            ("d", 3000, 1),
+            ("f", 4001, 50),
+        )
+    }
+    deliveries["e.csv"] = "<html>"
+    straight = Shop.at(tmp_path / "straight")
+    for target in (straight, shop):
+        for name, content in deliveries.items():
+            target.deliver(name, content)
+    monkeypatch.setattr(intake, "SMALL_FILE_BYTES", -1)
+    straight.run()
+    monkeypatch.setattr(intake, "SMALL_FILE_BYTES", small)
+    assert [result.object_name for result in shop.run().batches] == sorted(deliveries)
+    assert shop.state() == straight.state()
+
+
 # Required feeds
 
 
@@ -730,6 +757,10 @@ def test_a_folder_below_home_may_be_missing_another_may_not(shop: Shop, tmp_path
     shop.add_feed("shop_payments", "store.payments")
     report = shop.run()
     assert "typo" in report.warnings[0]
+    assert report.blocking == []
+    shop.change(required=True)
+    (missing,) = shop.run().blocking
+    assert (missing.feed, missing.status) == ("shop_orders", "missing")
 
 
 def test_a_place_or_an_engine_that_does_not_exist_is_told_before_anything_happens(shop: Shop) -> None:
