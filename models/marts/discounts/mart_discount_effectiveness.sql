@@ -26,7 +26,7 @@ refunds as (
         {{ start_of('month', 'return_date') }} as month_start
     from {{ ref('fct_returns') }}
     where
-        is_refund_eligible
+        eligible_refund_amount <> 0
         and has_cost
 
 ),

@@ -5,6 +5,7 @@ with counts as (
     select
         source_system,
         product_key,
+        product_id,
         on_hand,
         allocated,
         available,
@@ -25,7 +26,6 @@ products as (
 
     select
         product_key,
-        product_id,
         product_name,
         category,
         is_discontinued
@@ -39,6 +39,7 @@ sequenced as (
     select
         source_system,
         product_key,
+        product_id,
         on_hand,
         allocated,
         available,
@@ -74,6 +75,7 @@ latest as (
     select
         source_system,
         product_key,
+        product_id,
         on_hand,
         allocated,
         available,
@@ -90,7 +92,7 @@ latest as (
 
 select
     latest.product_key,
-    products.product_id,
+    latest.product_id,
 
     latest.source_system,
     products.product_name,

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
+
+import duckdb
 
 from ingestion.feed import load_feeds
 from ingestion.report import IngestionReport
@@ -36,14 +39,26 @@ def environment_of(home: Home) -> Iterator[None]:
 
 
 class Pipeline:
-    """One home folder, loaded and built as often as a test likes; the project is parsed once."""
+    """One home folder, loaded and built as often as a test likes; the project is parsed once.
+
+    `select` and `exclude` narrow what dbt builds.
+    """
 
     def __init__(
-        self, home: Home, feeds: Path, *, as_of: date | None = None, select: Sequence[str] = ()
+        self,
+        home: Home,
+        feeds: Path,
+        *,
+        as_of: date | None = None,
+        select: Sequence[str] = (),
+        exclude: Sequence[str] = (),
     ) -> None:
-        """`select` narrows what dbt builds."""
         self.home, self.feeds = home, feeds
-        self.dbt = DbtRunner(BuildSettings(home, as_of=as_of, select=tuple(select), resource_types=COMPUTED))
+        self.dbt = DbtRunner(
+            BuildSettings(
+                home, as_of=as_of, select=tuple(select), exclude=tuple(exclude), resource_types=COMPUTED
+            )
+        )
         self.runs = 0
 
     def run(self) -> IngestionReport:
@@ -55,3 +70,17 @@ class Pipeline:
             report = IngestionService(self.home, feeds).ingest(f"run-{self.runs}")
             self.dbt.build().require_success()
         return report
+
+
+def seed_exchange_rates(home: Home, rates: Mapping[str, Sequence[tuple[date, Decimal]]]) -> None:
+    """Put rates where the project's own (empty) seed goes; build with `exclude=["fx_rates"]` afterwards."""
+    with environment_of(home):
+        home.ensure()
+        DbtRunner(
+            BuildSettings(home, select=("fx_rates",), resource_types=("seed",))
+        ).build().require_success()
+    rows = [(day, currency, rate) for currency, known in rates.items() for day, rate in known]
+    with duckdb.connect(str(home.warehouse)) as connection:
+        connection.executemany(
+            "insert into seeds.fx_rates (rate_date, currency, rate) values (?, ?, ?)", rows
+        )

@@ -52,6 +52,7 @@ class Line:
     list_price_amount: Decimal | None = None
     cost: Decimal | None = None
     valid_from: datetime | None = None  # of the product version
+    transaction_net: Decimal = ZERO
     refund: Decimal = ZERO  # eligible, whatever its date
 
 
@@ -68,7 +69,8 @@ class Order:
     is_loyalty: bool
     currency: str
     exchange_rate: Decimal
-    header_total: Decimal | None
+    header_total: Decimal | None  # in the reporting currency
+    transaction_header_total: Decimal | None = None
     sales_channel: str | None = None
     order_discount: Decimal = ZERO
     tax: Decimal = ZERO
@@ -77,6 +79,10 @@ class Order:
     has_conflicting_lines: bool = False
     lines: list[Line] = field(default_factory=list)
     sequence: int | None = None  # among the booked orders of its customer
+
+    def converted(self, amount: Decimal) -> Decimal:
+        """Transaction currency → reporting currency at the rate of the order date, rounded."""
+        return stored(product(amount, self.exchange_rate))
 
     @property
     def order_date(self) -> date:
@@ -103,6 +109,10 @@ class Order:
         return self.gross - self.discount
 
     @property
+    def transaction_net(self) -> Decimal:
+        return total([line.transaction_net for line in self.lines])
+
+    @property
     def refund(self) -> Decimal:
         """Eligible refunds, whatever their dates."""
         return total([line.refund for line in self.lines])
@@ -126,6 +136,7 @@ class Return:
     return_date: date
     quantity: Decimal
     refund_amount: Decimal
+    transaction_amount: Decimal
     is_eligible: bool = False
     eligible_amount: Decimal = ZERO
     reason: str | None = None
@@ -148,6 +159,8 @@ class Book:
     orphan_lines: list[Version]
     locations: dict[tuple[str, str], Version] = field(default_factory=dict)
     newest_catalogue: set[str] = field(default_factory=set)
+    asked_as_of: date | None = None
+    rates: ExchangeRates = field(default_factory=ExchangeRates)
 
     @property
     def booked(self) -> list[Order]:
@@ -189,6 +202,8 @@ def build_book(delivered: Delivered, rates: ExchangeRates | None = None, as_of: 
         orphans,
         locations,
         {key for keys in delivered.newest_extract_keys.values() for key in keys},
+        as_of,
+        rates,
     )
 
 
@@ -210,11 +225,13 @@ def _store_orders(
         order = Order(
             "store", version.text("id"), version.text_or_none("customer_id"),
             version.text_or_none("location_id"), ordered_at, local, status, status in BOOKED_STATUSES,
-            bool(version.flag("is_loyalty")), currency, rate, version.number("total_amount"),
+            bool(version.flag("is_loyalty")), currency, rate,
+            None, version.number("total_amount"),
             "online", version.number_or_none("discount_amount") or ZERO,
             version.number_or_none("tax_amount") or ZERO, version.number_or_none("shipping_amount") or ZERO,
             version.number_or_none("tip_amount") or ZERO,
         )  # fmt: skip
+        order.header_total = order.converted(version.number("total_amount"))
         delivered_lines = sorted(lines_of.pop(order.order_id, []), key=lambda line: line.text("line_id"))
         order.lines = _store_lines(order, delivered_lines, prices)
         orders.append(order)
@@ -233,16 +250,18 @@ def _store_lines(order: Order, versions: list[Version], prices: PriceHistory) ->
     for version, item, own, share in zip(versions, items, own_discounts, shares, strict=True):
         count = version.number("quantity")
         price = prices.at(version.text("product_id"), order.ordered_at)
-        gross = stored(product(item, order.exchange_rate))
-        discount = stored(product(own + share, order.exchange_rate))
+        gross, discount = order.converted(item), order.converted(own + share)
+        # The catalogue states no currency: its prices are read as being in that of the order.
+        list_price = price.list_price if price else None
+        unit_cost = price.unit_cost if price else None
         lines.append(
             Line(
                 "store", order.order_id, version.text("line_id"), version.text("product_id"),
-                price.category if price else None, count, version.number("unit_price"), item, ZERO,
-                gross, discount, gross - discount,
-                stored(product(count, price.list_price)) if price else None,
-                stored(product(count, price.unit_cost)) if price and price.unit_cost is not None else None,
-                price.valid_from if price else None,
+                price.category if price else None, count, order.converted(version.number("unit_price")), gross,
+                ZERO, gross, discount, gross - discount,
+                None if list_price is None else order.converted(stored(product(count, list_price))),
+                None if unit_cost is None else order.converted(stored(product(count, unit_cost))),
+                price.valid_from if price else None, item - own - share,
             )
         )  # fmt: skip
     return lines
@@ -268,14 +287,14 @@ def _restaurant_orders(delivered: Delivered, rates: ExchangeRates) -> list[Order
         assert rate is not None, f"no rate for {currency} on {local.date()}"
         order = Order(
             "restaurant", order_id, first.text_or_none("user_id"), first.text("restaurant_id"), ordered_at,
-            local, None, True, any(one.flag("is_loyalty") for one in versions), currency, rate, None,
+            local, None, True, any(one.flag("is_loyalty") for one in versions), currency, rate, None, None,
             first.text_or_none("app_name"), has_conflicting_lines=_disagree(versions),
         )  # fmt: skip
         order.lines = [
             _restaurant_line(order, one, options.get((order_id, one.text("lineitem_id")), []))
             for one in versions
         ]
-        order.header_total = order.net
+        order.header_total, order.transaction_header_total = order.net, order.transaction_net
         orders.append(order)
     return orders
 
@@ -300,12 +319,14 @@ def _restaurant_line(order: Order, version: Version, options: list[Version]) -> 
     prices = [one.number("option_price") for one in options]
     added = stored(total([amount for amount, price in zip(amounts, prices, strict=True) if price > 0]))
     taken = stored(total([-amount for amount, price in zip(amounts, prices, strict=True) if price < 0]))
-    gross = stored(product(item + added, order.exchange_rate))
-    discount = stored(product(taken, order.exchange_rate))
-    return Line(
+    gross, discount, item_amount = (order.converted(one) for one in (item + added, taken, item))
+    line = Line(
         "restaurant", order.order_id, version.text("lineitem_id"), item_name(version.text("item_name")),
-        version.text_or_none("item_category"), count, price, item, added, gross, discount, gross - discount,
+        version.text_or_none("item_category"), count, order.converted(price), item_amount,
+        gross - item_amount, gross, discount, gross - discount,
     )  # fmt: skip
+    line.transaction_net = item + added - taken
+    return line
 
 
 def _number_customer_orders(orders: list[Order]) -> None:
@@ -331,7 +352,7 @@ def _returns(delivered: Delivered, orders: list[Order]) -> list[Return]:
             Return(
                 "store", version.text("id"), version.text("order_id"), version.text("line_id"), returned_at,
                 local_time(returned_at, version.timezone).date(), version.number("quantity"),
-                stored(product(version.number("refund_amount"), rate)),
+                stored(product(version.number("refund_amount"), rate)), version.number("refund_amount"),
                 reason=version.text_or_none("reason"), order=order, line=line,
             )
         )  # fmt: skip
@@ -341,6 +362,8 @@ def _returns(delivered: Delivered, orders: list[Order]) -> list[Return]:
             continue
         one.is_eligible = (one.return_date - one.order.order_date).days <= REFUND_WINDOW_DAYS
         if one.is_eligible:
-            one.eligible_amount = min(one.refund_amount, one.line.net - one.line.refund)
+            # A line whose discounts exceed its price has nothing left to give back.
+            left = max(one.line.net - one.line.refund, ZERO)
+            one.eligible_amount = min(one.refund_amount, left)
             one.line.refund += one.eligible_amount
     return returns

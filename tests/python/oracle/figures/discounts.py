@@ -19,7 +19,8 @@ def is_discounted(order: Order) -> bool:
 def discount_effectiveness(book: Book) -> list[MartRow]:
     """One row per month, location and whether the order was discounted.
 
-    Orders are dated by the order, refunds (which lower the margin) by the return: a row can hold refunds alone.
+    Orders are dated by the order, refunds (which lower the margin of lines with a
+    cost) by the return: a row can hold refunds alone.
     """
     groups: dict[tuple[str, str | None, date, bool], list[Order]] = defaultdict(list)
     refunds: dict[tuple[str, str | None, date, bool], list[Return]] = defaultdict(list)
@@ -27,7 +28,12 @@ def discount_effectiveness(book: Book) -> list[MartRow]:
         key = (order.system, order.location_id, month_start(order.order_date), is_discounted(order))
         groups[key].append(order)
     for one in book.returns:
-        if one.order is not None and one.eligible_amount:
+        if (
+            one.order is not None
+            and one.line is not None
+            and one.line.cost is not None
+            and one.eligible_amount
+        ):
             key = (one.system, one.order.location_id, month_start(one.return_date), is_discounted(one.order))
             refunds[key].append(one)
     rows: list[MartRow] = []
@@ -37,11 +43,7 @@ def discount_effectiveness(book: Book) -> list[MartRow]:
         gross, discounts = total([one.gross for one in orders]), total([one.discount for one in orders])
         lines = [line for order in orders for line in order.lines]
         with_cost = [line for line in lines if line.cost is not None]
-        refunded = [
-            one.eligible_amount
-            for one in refunds.get(key, [])
-            if one.line is not None and one.line.cost is not None
-        ]
+        refunded = [one.eligible_amount for one in refunds.get(key, [])]
         margin = total([line.net - line.cost for line in with_cost if line.cost is not None])
         rows.append(
             {

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from .book import Book, Order, Return
 from .customers import is_member, known_since
-from .entities import Delivered
+from .entities import Delivered, Version
 from .exact import ratio, total
 from .inventory import is_discontinued
 from .payments import HOUR, MICROSECOND, payments
@@ -122,16 +122,18 @@ def _order(order: Order, returns: list[Return], firsts: dict[tuple[str, str], da
         "cost_amount": total(order.costs),
         "net_sales_with_cost_amount": total([line.net for line in order.lines_with_cost]),
         "header_total_amount": header,
-        "order_discount_amount": order.order_discount,
-        "tax_amount": order.tax,
-        "shipping_amount": order.shipping,
-        "tip_amount": order.tip,
+        "order_discount_amount": order.converted(order.order_discount),
+        "tax_amount": order.converted(order.tax),
+        "shipping_amount": order.converted(order.shipping),
+        "tip_amount": order.converted(order.tip),
         "returns": len(returns),
         "returned_units": total([one.quantity for one in returns]),
-        # The sample company trades in the reporting currency alone.
-        "transaction_net_sales_amount": order.net,
-        "transaction_header_total_amount": header,
-        "header_difference_amount": header - (order.net + order.tax + order.shipping + order.tip),
+        "transaction_net_sales_amount": order.transaction_net,
+        "transaction_header_total_amount": order.transaction_header_total,
+        "header_difference_amount": (
+            (order.transaction_header_total or Decimal(0))
+            - (order.transaction_net + order.tax + order.shipping + order.tip)
+        ),
         "is_booked": order.is_booked,
         "is_loyalty": order.is_loyalty,
         "is_first_order": order.sequence == 1,
@@ -182,7 +184,7 @@ def order_items(book: Book) -> list[MartRow]:
                 None if line.list_price_amount is None else line.list_price_amount - line.item_amount
             ),
             "cost_amount": line.cost,
-            "transaction_net_sales_amount": line.net,
+            "transaction_net_sales_amount": line.transaction_net,
             "is_booked": order.is_booked,
             "has_missing_header": False,
             "is_list_price_missing": line.list_price_amount is None,
@@ -196,36 +198,38 @@ def order_items(book: Book) -> list[MartRow]:
 
 
 def returns(book: Book) -> list[MartRow]:
-    return [
-        {
-            "source_system": one.system,
-            "return_id": one.return_id,
-            "order_id": one.order_id,
-            "line_id": one.line_id,
-            "product_id": one.line.product_id if one.line else None,
-            "customer_id": one.order.customer_id if one.order else None,
-            "location_id": one.order.location_id if one.order else None,
-            "category": (one.line.category or NO_CATEGORY) if one.line else None,
-            "reason": one.reason,
-            "currency": one.order.currency if one.order else None,
-            "exchange_rate": one.order.exchange_rate if one.order else None,
-            "quantity": one.quantity,
-            "refund_amount": one.refund_amount if one.order else None,
-            "eligible_refund_amount": one.eligible_amount,
-            "excess_refund_amount": one.refund_amount - one.eligible_amount
-            if one.is_eligible
-            else Decimal(0),
-            "transaction_refund_amount": one.refund_amount,
-            "is_refund_eligible": one.is_eligible,
-            "is_refund_capped": one.is_eligible and one.eligible_amount < one.refund_amount,
-            "has_missing_order": one.line is None,
-            "has_cost": one.line is not None and one.line.cost is not None,
-            "returned_at": one.returned_at,
-            "return_date": one.return_date,
-            "order_date": one.order.order_date if one.order else None,
-        }
-        for one in book.returns
-    ]
+    """A return hangs on its line: while the line or its header is missing, all but the delivered row is unknown."""
+    orphans = {(one.text("order_id"), one.text("line_id")): one for one in book.orphan_lines}
+    return [_return(one, orphans.get((one.order_id, one.line_id))) for one in book.returns]
+
+
+def _return(one: Return, orphan_line: Version | None) -> MartRow:
+    line, order = one.line, one.order if one.line else None
+    return {
+        "source_system": one.system,
+        "return_id": one.return_id,
+        "order_id": one.order_id,
+        "line_id": one.line_id,
+        "product_id": line.product_id if line else orphan_line.text("product_id") if orphan_line else None,
+        "customer_id": order.customer_id if order else None,
+        "location_id": order.location_id if order else None,
+        "category": (line.category if line else None) or (NO_CATEGORY if line or orphan_line else None),
+        "reason": one.reason,
+        "currency": order.currency if order else None,
+        "exchange_rate": order.exchange_rate if order else None,
+        "quantity": one.quantity,
+        "refund_amount": one.refund_amount if order else None,
+        "eligible_refund_amount": one.eligible_amount,
+        "excess_refund_amount": one.refund_amount - one.eligible_amount if one.is_eligible else Decimal(0),
+        "transaction_refund_amount": one.transaction_amount,
+        "is_refund_eligible": one.is_eligible,
+        "is_refund_capped": one.is_eligible and one.eligible_amount < one.refund_amount,
+        "has_missing_order": line is None,
+        "has_cost": line is not None and line.cost is not None,
+        "returned_at": one.returned_at,
+        "return_date": one.return_date,
+        "order_date": order.order_date if order else None,
+    }
 
 
 def payment_facts(book: Book, delivered: Delivered) -> list[MartRow]:
@@ -238,11 +242,10 @@ def payment_facts(book: Book, delivered: Delivered) -> list[MartRow]:
             "location_id": one.order.location_id if one.order else None,
             "status": one.status,
             "method": one.method,
-            # All orders of the sample's shop share one currency.
-            "currency": one.order.currency if one.order else "USD",
-            "exchange_rate": one.order.exchange_rate if one.order else Decimal(1),
+            "currency": one.currency,
+            "exchange_rate": one.exchange_rate,
             "amount": one.amount,
-            "transaction_amount": one.amount,
+            "transaction_amount": one.transaction_amount,
             "processing_hours": (
                 None
                 if one.processing_time is None

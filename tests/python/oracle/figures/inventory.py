@@ -69,10 +69,14 @@ def is_discontinued(book: Book, product_id: str) -> bool:
 
 
 def inventory_alerts(book: Book, delivered: Delivered) -> list[MartRow]:
-    """One row per product in alert at its latest count."""
+    """One row per product in alert at its latest count.
+
+    Stock is counted on days without an order too: only an as-of date that was asked for cuts the counts.
+    """
     counts: dict[str, list[Version]] = defaultdict(list)
     for count in latest_versions("store.inventory", delivered.of("store.inventory")).values():
-        counts[count.text("product_id")].append(count)
+        if book.asked_as_of is None or count.day("snapshot_date") <= book.asked_as_of:
+            counts[count.text("product_id")].append(count)
     daily = {(row["product_id"], row["snapshot_date"]): row for row in inventory_daily(book, delivered)}
     rows: list[MartRow] = []
     for product_id, history in counts.items():
@@ -88,10 +92,10 @@ def inventory_alerts(book: Book, delivered: Delivered) -> list[MartRow]:
                 "source_system": "store",
                 "product_id": product_id,
                 "product_name": current.product_name if current else None,
-                "category": (current.category if current else None) or NO_CATEGORY,
+                "category": (current.category or NO_CATEGORY) if current else None,
                 "on_hand": newest.number("on_hand"),
                 "allocated": newest.number("allocated"),
-                "is_discontinued": is_discontinued(book, product_id),
+                "is_discontinued": is_discontinued(book, product_id) if current else None,
                 "snapshot_date": newest.day("snapshot_date"),
                 "available": _available(newest),
                 "reorder_point": newest.number("reorder_point"),

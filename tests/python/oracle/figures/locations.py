@@ -37,7 +37,7 @@ def location_performance(book: Book) -> list[MartRow]:
             {
                 "source_system": system,
                 "location_id": location_id,
-                "location_name": listed.text_or_none("name") if listed else None,
+                "location_name": (listed.text_or_none("name") if listed else None) or location_id,
                 "region": listed.text_or_none("region") if listed else None,
                 "total_revenue": own,
                 "orders": len(orders),

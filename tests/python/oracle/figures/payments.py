@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
-from .book import Book, Order
+from .book import Book, ExchangeRates, Order
 from .entities import Delivered, latest_versions
-from .exact import ZERO, local_time, ratio, total
+from .exact import ZERO, local_time, product, ratio, stored, total
 from .revenue import MartRow
 
 NO_METHOD = "unknown"
@@ -21,13 +21,32 @@ MICROSECOND = timedelta(microseconds=1)
 class Payment:
     payment_id: str
     order_id: str
-    amount: Decimal
+    transaction_amount: Decimal
     status: str
     method: str | None
     created_at: datetime | None
     paid_at: datetime | None
     timezone: str
     order: Order | None
+    currency: str | None
+    rates: ExchangeRates
+
+    @property
+    def exchange_rate(self) -> Decimal | None:
+        """Of the order date; of the payment date where no order is known."""
+        if self.order is not None:
+            return self.order.exchange_rate
+        if self.currency == self.rates.reporting_currency:
+            return Decimal(1)
+        if self.currency is None or self.payment_date is None:
+            return None
+        return self.rates.on(self.currency, self.payment_date)
+
+    @property
+    def amount(self) -> Decimal | None:
+        """In the reporting currency; None where the currency of an unknown order cannot be told."""
+        rate = self.exchange_rate
+        return None if rate is None else stored(product(self.transaction_amount, rate))
 
     @property
     def is_succeeded(self) -> bool:
@@ -50,14 +69,20 @@ class Payment:
 
 def payments(book: Book, delivered: Delivered) -> list[Payment]:
     orders = {order.order_id: order for order in book.orders if order.system == "store"}
-    return [
-        Payment(
-            version.text("id"), version.text("order_id"), version.number("amount"), version.text("status"),
-            version.text_or_none("method"), version.moment_or_none("created_at"),
-            version.moment_or_none("paid_at"), version.timezone, orders.get(version.text("order_id")),
-        )
-        for version in latest_versions("store.payments", delivered.of("store.payments")).values()
-    ]  # fmt: skip
+    currencies = {order.currency for order in orders.values()}
+    only_currency = currencies.pop() if len(currencies) == 1 else None
+    found = []
+    for version in latest_versions("store.payments", delivered.of("store.payments")).values():
+        order = orders.get(version.text("order_id"))
+        found.append(
+            Payment(
+                version.text("id"), version.text("order_id"), version.number("amount"), version.text("status"),
+                version.text_or_none("method"), version.moment_or_none("created_at"),
+                version.moment_or_none("paid_at"), version.timezone, order,
+                order.currency if order else only_currency, book.rates,
+            )
+        )  # fmt: skip
+    return found
 
 
 def payments_daily(book: Book, delivered: Delivered) -> list[MartRow]:
@@ -79,7 +104,7 @@ def payments_daily(book: Book, delivered: Delivered) -> list[MartRow]:
                 "payments": len(found),
                 "succeeded": len(succeeded),
                 **by_status,
-                "payment_amount": total([one.amount for one in succeeded]),
+                "payment_amount": _paid(succeeded),
                 "payment_success_rate": ratio(len(succeeded), len(succeeded) + by_status["failed"]),
                 "average_processing_hours": ratio(
                     sum(times, timedelta()) // MICROSECOND, len(times) * (HOUR // MICROSECOND)
@@ -122,7 +147,7 @@ def payment_reconciliation(book: Book, delivered: Delivered) -> list[MartRow]:
 
 
 def _paid(found: list[Payment]) -> Decimal:
-    return total([one.amount for one in found if one.is_succeeded])
+    return total([one.amount for one in found if one.is_succeeded and one.amount is not None])
 
 
 def _reconciled(order_id: str, expected: Decimal, found: list[Payment], classification: str) -> MartRow:

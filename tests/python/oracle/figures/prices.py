@@ -9,6 +9,7 @@ from datetime import date, datetime
 from decimal import Decimal
 
 from .entities import Version, latest_versions
+from .exact import local_time
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class PriceInterval:
     unit_cost: Decimal | None
     valid_from: datetime
     valid_to: datetime | None
+    timezone: str = "UTC"
 
     def holds(self, moment: datetime) -> bool:
         return self.valid_from <= moment and (self.valid_to is None or moment < self.valid_to)
@@ -39,7 +41,7 @@ class PriceHistory:
                 PriceInterval(
                     version.text("product_id"), version.text("name"), version.text_or_none("category"),
                     version.number("price"), version.number_or_none("unit_cost"),
-                    version.moment("effective_at"), None,
+                    version.moment("effective_at"), None, version.timezone,
                 )
             )  # fmt: skip
         self.by_product: dict[str, list[PriceInterval]] = {}
@@ -53,7 +55,7 @@ class PriceHistory:
             self.by_product[product_id] = [
                 PriceInterval(
                     interval.product_id, interval.product_name, interval.category, interval.list_price,
-                    interval.unit_cost, interval.valid_from, end,
+                    interval.unit_cost, interval.valid_from, end, interval.timezone,
                 )
                 for interval, end in zip(kept, ends, strict=True)
             ]  # fmt: skip
@@ -63,11 +65,11 @@ class PriceHistory:
         return next((one for one in self.by_product.get(product_id, []) if one.holds(moment)), None)
 
     def current(self, product_id: str, as_of: date) -> PriceInterval | None:
-        """The last interval that began by the end of the as-of date, else the product's first."""
+        """The last interval that began by the end of the as-of date (a business date), else the first."""
         intervals = self.by_product.get(product_id)
         if not intervals:
             return None
-        begun = [one for one in intervals if one.valid_from.date() <= as_of]
+        begun = [one for one in intervals if local_time(one.valid_from, one.timezone).date() <= as_of]
         return (begun or intervals[:1])[-1]
 
     def intervals(self) -> list[PriceInterval]:

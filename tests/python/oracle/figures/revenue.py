@@ -26,11 +26,11 @@ def revenue_daily(book: Book) -> list[MartRow]:
     """One row per day, source system and location with a placed order or an eligible refund."""
     placed: dict[tuple[str, str | None, date], list[Order]] = defaultdict(list)
     refunds: dict[tuple[str, str | None, date], list[Return]] = defaultdict(list)
-    sent_back: dict[str, list[Return]] = defaultdict(list)
+    sent_back: dict[tuple[str, str], list[Return]] = defaultdict(list)
     for order in book.orders:
         placed[order.system, order.location_id, order.order_date].append(order)
     for one in book.returns:
-        sent_back[one.order_id].append(one)
+        sent_back[one.system, one.order_id].append(one)
         if one.order is not None and one.eligible_amount:
             refunds[one.system, one.order.location_id, one.return_date].append(one)
     firsts = first_booked_dates(book)
@@ -44,7 +44,11 @@ def revenue_daily(book: Book) -> list[MartRow]:
         refunded = total([one.eligible_amount for one in refunds.get(key, [])])
         lines = [line for one in booked for line in one.lines]
         with_cost = [line for line in lines if line.cost is not None]
-        returns = {one.order_id: sent_back[one.order_id] for one in booked if one.order_id in sent_back}
+        returns = {
+            one.order_id: sent_back[system, one.order_id]
+            for one in booked
+            if (system, one.order_id) in sent_back
+        }
         new = {customer for customer in customers if firsts[system, customer] == day}
         rows.append(
             {
