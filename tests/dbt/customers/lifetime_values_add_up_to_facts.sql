@@ -1,4 +1,4 @@
--- Every identified customer's sales and eligible refunds up to the as-of date are in exactly one lifetime value.
+-- Each identified customer's sales and eligible refunds up to the as-of date are in exactly one lifetime value.
 with as_of_dates as (
 
     select
