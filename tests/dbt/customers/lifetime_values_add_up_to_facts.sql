@@ -1,4 +1,4 @@
--- Each identified customer's sales and eligible refunds up to the as-of date are in exactly one lifetime value.
+-- Sales and eligible refunds of identified customers up to the as-of date are each in one lifetime value.
 with as_of_dates as (
 
     select
