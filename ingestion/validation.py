@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import cache
@@ -30,6 +30,7 @@ from ingestion.currencies import ISO_4217
 from ingestion.date_formats import MONTHS, DateFormat, compile_format
 from ingestion.engines.base import DriftEvent, ValidationRequest
 from ingestion.feed import UNMAPPED, ColumnMapping, Feed
+from ingestion.file_facts import FileFacts
 from settings.errors import DataRejectedError
 
 BOOKKEEPING_COLUMNS: tuple[tuple[str, str], ...] = (
@@ -224,6 +225,27 @@ def overlap_minutes(zone: str) -> tuple[int, ...]:
     return tuple(sorted(found, reverse=True))
 
 
+def decoded_facts(request: ValidationRequest) -> FileFacts:
+    """What is known about the cells' texts.
+
+    The pre-flight looked at bytes. In JSON any character can be an escape, and parquet is no text at all, so
+    there nothing is known.
+    """
+    if request.feed.format in {"csv", "whitespace"}:
+        return request.facts
+    return replace(
+        request.facts,
+        has_quoted_newline=True,
+        has_edge_spaces=True,
+        has_nul=True,
+        has_carriage_return=True,
+        is_ascii=False,
+        has_control_characters=True,
+        has_at_sign=True,
+        longest_line_bytes=None,
+    )
+
+
 def bind_columns(request: ValidationRequest, names: Sequence[str]) -> dict[str, int]:
     """Case-folded name → position of every column of the file.
 
@@ -277,7 +299,7 @@ class _Builder:
         self.request = request
         self.feed: Feed = request.feed
         self.contract: Contract = request.contract
-        self.facts = request.facts
+        self.facts = decoded_facts(request)
         self.source = source
         self.functions = functions
         self.positions = bind_columns(request, source.names)
@@ -289,6 +311,7 @@ class _Builder:
         ]
         self.by_name = {column.name: column for column in self.columns}
         self.layers: list[list[str]] = []
+        self.type_steps: list[list[str]] = []
         self.used_cells: set[int] = set()
         self.needs_token_key = False
         self.missing_optional: list[str] = []
@@ -484,12 +507,14 @@ class _Builder:
             )
         clean = f"nullif(trim(regexp_replace({text}, {sql_text(ID_CONTROL_PATTERN)}, '', 'g'), ' '), '')"
         has_line_ends = self.facts.has_quoted_newline or self.facts.has_carriage_return
-        if has_line_ends or self.facts.has_control_characters or self.feed.format in {"jsonl", "parquet"}:
+        if has_line_ends or self.facts.has_control_characters:
             text = clean
         else:
             text = f"case when contains({text}, chr(9)) then {clean} else {text} end"
         longest = max(len(word) for word in BLANK_WORDS)
-        blank = f"length({text}) <= {longest} and {any_of(f'upper({text})', BLANK_WORDS)}"
+        # Short numbers are the usual short ids; comparing the first character sets them apart cheaply.
+        no_digit = f"({text} < '0' or {text} > ':')"
+        blank = f"length({text}) <= {longest} and {no_digit} and {any_of(f'upper({text})', BLANK_WORDS)}"
         column.notes.append((f"t_{column.name} is null and r_{column.name} is not null", "blank_word"))
         return f"case when {blank} then null else {text} end"
 
@@ -520,12 +545,6 @@ class _Builder:
             self.type_steps.append(self.date_steps(column))
         else:
             self.type_steps.append(self.timestamp_steps(column))
-
-    @property
-    def type_steps(self) -> list[list[str]]:
-        if not hasattr(self, "_type_steps"):
-            self._type_steps: list[list[str]] = []
-        return self._type_steps
 
     def flush_types(self) -> None:
         depth = max((len(steps) for steps in self.type_steps), default=0)
@@ -576,14 +595,14 @@ class _Builder:
                 f"when contains({text}, '@') and regexp_matches({text}, {sql_text(WHOLE_EMAIL_PATTERN)}) "
             )
             address += f"then {hmac_token(lower_ascii(text))} "
-            if not self.facts.has_at_sign and self.feed.format == "csv":
+            if not self.facts.has_at_sign:
                 address = ""
             value = f"case {card}{address}else {text} end" if card or address else text
         elif not column.mapping.card_check:
             value = text
         else:
             value = mask_card_numbers(text)
-            if self.facts.has_at_sign or self.feed.format != "csv":
+            if self.facts.has_at_sign:
                 value = mask_emails(f"({value})")
         if value != text:
             changed = f"v_{name} <> {text}"
@@ -720,7 +739,6 @@ class _Builder:
             local, offset = self.epoch_parts(text, compiled), "0"
         else:
             local, offset = self.declared_parts(text, compiled)
-        steps = [f"{local} as l_{name}", f"{offset} as o_{name}"]
         if compiled is None:
             steps = [
                 f"regexp_matches({text}, {sql_text(TIMESTAMP_PATTERN)}) as g_{name}",
@@ -871,7 +889,11 @@ class _Builder:
                 f"cast(v_{factor} as decimal(20,4))" if i == 0 else f"v_{factor}"
                 for i, factor in enumerate(contract.at_most_product_of)
             )
-            arms.append(f"when {value} > round({product}, 4) then 'discount_exceeds_amount'")
+            # The wide product is dear, and most lines have no discount.
+            arms.append(
+                f"when {value} > 0 then case when {value} > round({product}, 4) "
+                "then 'discount_exceeds_amount' end"
+            )
         if contract.not_after_arrival:
             arms.append(f"when {value} > {self.latest_moment(contract.type)} then 'future_date'")
         return f"case {' '.join(arms)} end" if arms else "cast(null as varchar)"

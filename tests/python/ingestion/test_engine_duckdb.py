@@ -163,8 +163,9 @@ class TestRows:
     @pytest.mark.parametrize(
         ("line", "is_refused"),
         [
-            (b'1,"a"b', True), (b'1,"a""b"', False), (b'1,a "b" c', False), (b'"1","a"', False), (b'1,""', False),
-            (b'"1"x,a', True), (b'1,5" pipe', False), (b'1,"a" ', False), (b'1,"a" b', True), (b'1,"a" "b"', True), (b'"1",", ""x"","', False),
+            (b'1,"a"b', True), (b'1,"a""b"', False), (b'1,a "b" c', False), (b'"1","a"', False),
+            (b'1,""', False), (b'"1"x,a', True), (b'1,5" pipe', False), (b'1,"a" ', False),
+            (b'1,"a" b', True), (b'1,"a" "b"', True), (b'"1",", ""x"","', False),
         ],
     )  # fmt: skip
     def test_text_behind_a_closing_quote_is_not_dropped(
@@ -606,6 +607,23 @@ class TestFormats:
             (2, "not_a_number", "total_amount"), (4, "malformed_row", None), (5, "malformed_row", None),
             (6, "malformed_row", None),
         ]  # fmt: skip
+
+    def test_escapes_in_json_hide_nothing(self, home: Home) -> None:
+        """The bytes of the line are plain ASCII; the texts that they stand for are not."""
+        lines = [
+            r'{"location_id": "\u0020a\u0009", "name": "mail ann\u0040example.org"}',
+            r'{"location_id": "b", "name": "x\u0000y"}',
+            r'{"location_id": "cafe\u0301", "name": "4111\u00201111\u00201111\u00201111"}',
+        ]
+        plain = {
+            "has_edge_spaces": False, "has_nul": False, "is_ascii": True, "has_control_characters": False,
+            "has_at_sign": False, "has_quoted_newline": False, "has_carriage_return": False,
+        }  # fmt: skip
+        feed = write_feed(home, "store.locations", format="jsonl")
+        checked = check(home, feed, "\n".join(lines).encode(), facts=plain)
+        assert checked.values("location_id") == ["a", "caf\u00e9"]
+        assert checked.values("name") == ["mail [e-mail]", "****1111"]
+        assert checked.rules() == [(2, "nul_byte", None)]
 
     def test_a_file_without_json_objects_is_rejected(self, home: Home) -> None:
         with pytest.raises(DataRejectedError, match="not_json_lines"):
