@@ -6,7 +6,8 @@ with lines as (
         source_system,
         item_name,
         category,
-        ordered_at,
+        -- The time of the order, which is that of its first line: a line never has a time of its own.
+        min(ordered_at) over (partition by order_id) as order_placed_at,
         row_number() over (
             partition by item_name
             order by ordered_at desc, {{ text_order('order_id') }} desc, {{ text_order('line_id') }} desc
@@ -21,7 +22,7 @@ items as (
         source_system,
         item_name as product_id,
         max(case when recency = 1 then category end) as category,
-        min(ordered_at) as valid_from
+        min(order_placed_at) as valid_from
     from lines
     group by
         source_system,
