@@ -53,7 +53,8 @@ def measure_all(scratch: Path, *, orders: int, pairs: int) -> list[Measurement]:
     """All steps on one home, then the two whole runs in turn on fresh ones."""
     home = scratch / "home"
     measurements = [measure_step(step, home, orders=orders) for step in STEPS]
-    with_dagster, without = [], []
+    with_dagster: list[Measurement] = []
+    without: list[Measurement] = []
     for _ in range(pairs):
         for step, kept in (("run_without_dagster", without), ("run_with_dagster", with_dagster)):
             other = scratch / step

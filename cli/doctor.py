@@ -114,16 +114,17 @@ def _disk(home: Home) -> Finding:
 
 
 def _feeds(home: Home) -> Finding:
-    from ingestion.feed import load_feeds  # noqa: PLC0415  (pulls in the contracts; only this check needs them)
+    from ingestion.feed import feeds_path, load_feeds  # noqa: PLC0415  (pulls in the contracts; only this check needs them)
 
-    if not any(home.feeds.glob("*.y*ml")):
+    path = feeds_path(home)
+    if path == home.feeds and not any(home.feeds.glob("*.y*ml")):
         return Finding(
             "feeds", False, f"no feed file in {home.feeds}",
             "`tillhouse generate` puts a sample there; docs/guides/feed-files.md shows how to write your own",
             optional=True,
         )  # fmt: skip
     try:
-        return Finding("feeds", True, f"{len(load_feeds(home.feeds, home))} feeds in {home.feeds}")
+        return Finding("feeds", True, f"{len(load_feeds(path, home))} feeds in {path}")
     except TillhouseError as error:
         return Finding("feeds", False, error.problem, error.remedy)
 

@@ -113,9 +113,10 @@ def _deliver(home: Home, *, orders: int, seed: int, first: int, last: int | None
     plan = SamplePlan(orders=orders, seed=seed)
     if last is not None and last < first:
         raise UsageError(f"--last-delivery {last} comes before --first-delivery {first}", remedy="swap them")
-    report = write_sample(
-        plan, home.landing, first_delivery=first, last_delivery=last, truth=home.root / "sample_truth.json"
-    )
+    # A slice's truth counts that slice alone, so it never takes the place of the whole's.
+    is_whole = first == 0 and last is None
+    truth = home.root / ("sample_truth.json" if is_whole else f"sample_truth_{first}_{last}.json")
+    report = write_sample(plan, home.landing, first_delivery=first, last_delivery=last, truth=truth)
     shutil.copyfile(SAMPLE_FEEDS, home.feeds / SAMPLE_FEEDS.name)
     console().print(
         f"generated {report.order_lines:,} order lines in {report.files:,} files below {home.landing} "

@@ -270,11 +270,11 @@ def rows_loaded(home: Home) -> int:
 
 
 def data_fingerprint(home: Home) -> str:
-    """A hash over what is loaded: it changes when a delivery is loaded, reloaded or withdrawn."""
+    """A hash over the ledger: it changes when a delivery is loaded, rejected, reloaded or withdrawn."""
     found = _ask(
         home,
-        "select coalesce(string_agg(concat_ws('|', batch_id, load_sequence, contract_version, loaded_at), chr(10)"
-        f" order by batch_id), '') from {LOAD_LEDGER} where status = 'loaded'",
+        "select coalesce(string_agg(concat_ws('|', batch_id, status, load_sequence, contract_version, loaded_at), chr(10)"
+        f" order by batch_id), '') from {LOAD_LEDGER}",
     )
     return hashlib.sha256(found.rows[0][0].encode("utf-8")).hexdigest()
 

@@ -7,6 +7,7 @@ much again as the build.
 Dagster reads the annotations of its functions when they are defined, so this module does not postpone them.
 """
 
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
@@ -29,7 +30,7 @@ OPS_TABLES = ("load_ledger", "load_entity_counts", "quarantine", "drift_events",
 CONSERVATION_CHECK = "rows_read_equal_rows_accounted_for"
 PUBLISHED_KEY = dg.AssetKey(["published", "warehouse"])
 
-Event = dg.MaterializeResult | dg.AssetCheckResult
+Event = dg.MaterializeResult[Any] | dg.AssetCheckResult
 
 
 class WarehouseRun(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -46,7 +47,8 @@ class WarehouseRun(dg.ConfigurableResource):  # type: ignore[type-arg]
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["WarehouseRun"]:
         with writer_lock(self.home_folder):
-            self._pipeline = Pipeline(self.request(context.run_id or "unknown"))
+            run_id = context.run.run_id if context.run else str(uuid.uuid4())
+            self._pipeline = Pipeline(self.request(run_id))
             yield self
 
     @property

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
@@ -36,6 +36,8 @@ class BuildSettings:
     select: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     resource_types: tuple[str, ...] = ()
+    # Unit tests judge the code, not the data: CI runs them, a daily run need not.
+    unit_tests: bool = False
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,8 @@ def dbt_arguments(command: str, settings: BuildSettings, *, profiles_dir: Path) 
     if command == "build":
         for resource_type in settings.resource_types:
             words += ["--resource-type", resource_type]
+        if not settings.unit_tests and "unit_test" not in settings.resource_types:
+            words += ["--exclude-resource-type", "unit_test"]
         if settings.full_refresh:
             words.append("--full-refresh")
     return words
@@ -210,15 +214,12 @@ class DbtRunner:
 
 def _release_connections() -> None:
     """Close the database that dbt's adapter keeps open, so that the loader and readers may open it."""
-    from dbt.adapters.factory import FACTORY  # noqa: PLC0415
+    from dbt.adapters.duckdb.connections import DuckDBConnectionManager  # noqa: PLC0415
+    from dbt.adapters.factory import cleanup_connections  # noqa: PLC0415
 
-    for adapter in list(FACTORY.adapters.values()):
-        adapter.cleanup_connections()
-    try:
-        from dbt.adapters.duckdb.connections import DuckDBConnectionManager  # noqa: PLC0415
-    except ImportError:  # another target's installation
-        return
-    DuckDBConnectionManager.close_all_connections()
+    steps: list[Callable[[], None]] = [cleanup_connections, DuckDBConnectionManager.close_all_connections]
+    for step in steps:  # dbt has no type hints here
+        step()
 
 
 def _node_results(run_results: Any) -> Iterator[NodeResult]:

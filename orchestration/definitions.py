@@ -8,7 +8,7 @@ from typing import Any
 
 import dagster as dg
 
-from ingestion.feed import load_feeds
+from ingestion.feed import feeds_path, load_feeds
 from ingestion.landing import open_store
 from orchestration.assets import WarehouseRun, dbt_assets, ingestion_assets, published_asset
 from orchestration.dbt_runner import BuildSettings, DbtRunner
@@ -77,7 +77,7 @@ def landing_sensor(job: Any) -> dg.SensorDefinition:
 def landing_fingerprint(home: Home) -> str:
     """A hash over the names and versions of all that lies in the landing folders now."""
     digest = hashlib.sha256()
-    for feed in load_feeds(home.feeds, home):
+    for feed in load_feeds(feeds_path(home), home):
         for item in open_store(feed.location, home).list_objects(feed.glob).objects:
             digest.update(f"{feed.name}\x1f{item.name}\x1f{item.version}\n".encode())
     return digest.hexdigest()

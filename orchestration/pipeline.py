@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ingestion import operations
-from ingestion.feed import load_feeds
+from ingestion.feed import feeds_path, load_feeds
 from ingestion.report import BatchResult, IngestionReport
 from ingestion.service import IngestionService
 from orchestration.dbt_runner import BuildReport, BuildSettings, DbtRunner, project_fingerprint
@@ -21,6 +21,8 @@ from settings.errors import ConfigurationError, DataRejectedError
 from settings.home import Home
 
 logger = logging.getLogger(__name__)
+
+LOADED_TARGETS = ("duckdb",)
 
 
 class RunStatus(StrEnum):
@@ -43,10 +45,6 @@ class RunRequest:
     as_of: date | None = None
     full_refresh: bool = False
     engine: str = "duckdb"
-
-    @property
-    def feeds_path(self) -> Path:
-        return self.feeds or self.home.feeds
 
     def build_settings(self) -> BuildSettings:
         return BuildSettings(
@@ -82,15 +80,17 @@ class Pipeline:
             DataRejectedError: when a delivery of a required feed was rejected or is missing; what else could
                 be loaded has been, and nothing will be published.
         """
-        if self.request.target != "duckdb":
-            raise ConfigurationError(
-                f"target {self.request.target} has no loader yet",
-                remedy="run with --target duckdb; the models themselves build on the other targets with dbt",
-                rule="no_loader",
-            )
+        require_loader(self.request.target)
         operations.start_run(self.request.home, self.request.run_id, target=self.request.target)
         with self._recorded():
-            feeds = load_feeds(self.request.feeds_path, self.request.home)
+            path = feeds_path(self.request.home, self.request.feeds)
+            feeds = load_feeds(path, self.request.home)
+            if not feeds:
+                raise ConfigurationError(
+                    f"there is no feed file in {path}",
+                    remedy="put one there (docs/guides/feed-files.md), name one with --feeds, or `tillhouse demo`",
+                    rule="feed_file",
+                )
             service = IngestionService(
                 self.request.home, feeds, engine=self.request.engine, target=self.request.target
             )
@@ -182,6 +182,20 @@ class Pipeline:
         except Exception as error:
             self.fail(error)
             raise
+
+
+def require_loader(target: str) -> None:
+    """Refuse a target that deliveries cannot be loaded into.
+
+    Raises:
+        ConfigurationError: for every target but the embedded one.
+    """
+    if target not in LOADED_TARGETS:
+        raise ConfigurationError(
+            f"target {target} has no loader yet",
+            remedy="run with --target duckdb; the models alone build on other targets with `dbt build`",
+            rule="no_loader",
+        )
 
 
 def _sentence(batch: BatchResult) -> str:

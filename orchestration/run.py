@@ -13,6 +13,7 @@ from ingestion import operations
 from orchestration.assets import WarehouseRun
 from orchestration.dbt_runner import BuildSettings, DbtRunner
 from orchestration.definitions import DAILY_JOB, build_definitions
+from orchestration.pipeline import require_loader
 from settings.errors import TillhouseError
 from settings.home import Home
 from settings.writer_lock import writer_lock
@@ -68,6 +69,7 @@ def run_daily(
         BuildFailedError: when models or error-level tests failed; the former marts stay published.
         ConfigurationError: when feeds, profile or project are wrong.
     """
+    require_loader(target)
     prepare_instance(home)
     with writer_lock(home):
         pass  # a busy warehouse is told before Dagster has started anything
@@ -84,16 +86,17 @@ def run_daily(
     with dg.DagsterInstance.get() as instance:
         try:
             result = job.execute_in_process(instance=instance, run_config=QUIET_CONSOLE)
-        except Exception as error:
-            raise _cause(error) from error
+        except dg.DagsterError as error:
+            told = _cause(error)
+            if told is None:
+                raise
+            raise told from error
     return RunOutcome(result.run_id, operations.run_row(home, result.run_id))
 
 
-def _cause(error: BaseException) -> BaseException:
-    """The error of ours inside Dagster's wrapping, else the error itself."""
+def _cause(error: BaseException) -> TillhouseError | None:
+    """The error of ours inside Dagster's wrapping, where there is one."""
     seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, TillhouseError):
-            return seen
+    while seen is not None and not isinstance(seen, TillhouseError):
         seen = seen.__cause__ or seen.__context__
-    return error
+    return seen

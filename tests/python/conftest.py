@@ -14,12 +14,13 @@ from typing import Any
 
 import duckdb
 import pytest
+
 from sample_data.generator import generate
 from sample_data.plan import SamplePlan
-
 from settings.home import HOME_VARIABLE, PROJECT_ROOT, Home
 
 SAMPLE_FEEDS = PROJECT_ROOT / "examples" / "feeds" / "sample.yml"
+TOKEN_KEY = "a key for tests alone"  # noqa: S105  (no secret: it only has to be the same everywhere)
 SAMPLE_PLAN = SamplePlan(orders=3_000, days=214, deliveries=4)
 
 
@@ -58,7 +59,7 @@ def private_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DBT_PROFILES_DIR", str(PROJECT_ROOT))
-    monkeypatch.setenv("TILLHOUSE_TOKEN_KEY", "a key for tests alone, not a secret")
+    monkeypatch.setenv("TILLHOUSE_TOKEN_KEY", TOKEN_KEY)
     return
 
 
@@ -83,7 +84,13 @@ def make_sample_run(home: Home) -> None:
 
     home.ensure()
     generate(SAMPLE_PLAN, home.landing, truth=home.root / "sample_truth.json")
-    with environment(**{HOME_VARIABLE: str(home.root), "DBT_PROFILES_DIR": str(PROJECT_ROOT)}):
+    with environment(
+        **{
+            HOME_VARIABLE: str(home.root),
+            "DBT_PROFILES_DIR": str(PROJECT_ROOT),
+            "TILLHOUSE_TOKEN_KEY": TOKEN_KEY,
+        }
+    ):
         run_daily(home, feeds=SAMPLE_FEEDS)
 
 

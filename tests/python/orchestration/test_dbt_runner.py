@@ -60,10 +60,17 @@ def test_selection_and_full_refresh_reach_a_build_and_never_a_parse() -> None:
         "resource_types": ("model",),
     }
     build = words("build", **asked)
-    assert "--select marts --exclude tag:slow --resource-type model --full-refresh" in build
+    assert "--select marts --exclude tag:slow --resource-type model" in build
+    assert "--full-refresh" in build
     assert not {"--select", "--exclude", "--resource-type", "--full-refresh"} & set(
         words("parse", **asked).split()
     )
+
+
+def test_a_daily_build_leaves_unit_tests_to_ci() -> None:
+    assert "--exclude-resource-type unit_test" in words("build")
+    assert "--exclude-resource-type" not in words("build", unit_tests=True)
+    assert "--exclude-resource-type" not in words("build", resource_types=("unit_test",))
 
 
 def test_a_report_without_failures_passes_and_warnings_do_not_fail_it() -> None:
