@@ -1,4 +1,7 @@
-"""The marts equal the recomputation for files that are as awkward as the contracts allow."""
+"""The marts equal the recomputation for files that are as awkward as the contracts allow.
+
+They come in two runs; the second brings a delivery that is older than the newest of the first.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
 from settings.home import Home
 
-from .awkward_company import FIRST_DAY, LAST_DAY, AwkwardCompany
+from .awkward_company import DELIVERIES, FIRST_DAY, LAST_DAY, AwkwardCompany
 from .compared_marts import COMPARED, Compared, compare, compare_customers
 from .figures.book import Book, ExchangeRates, build_book
 from .figures.deliveries import Landed, read_landing
@@ -45,10 +49,26 @@ def awkward(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Awkward]:
     feeds = AwkwardCompany(SEED, ("USD", *RATES)).write(home.root)
     landed = read_landing(read_feeds(feeds, home.root))
     seed_exchange_rates(home, RATES)
-    report = Pipeline(home, feeds, as_of=AS_OF, exclude=["fx_rates"]).run()
-    assert (report.rows_quarantined, landed.count("quarantined")) == (0, 0)
+    pipeline = Pipeline(home, feeds, as_of=AS_OF, exclude=["fx_rates"])
+    late = _hold_back(home.landing, DELIVERIES[1])
+    reports = [pipeline.run()]
+    for held, place in late.items():
+        held.rename(place)
+    reports.append(pipeline.run())
+    assert sum(report.rows_quarantined for report in reports) == landed.count("quarantined") == 0
     with Warehouse(home.warehouse) as warehouse:
         yield Awkward(landed, build_book(landed.delivered, ExchangeRates(rates=RATES), AS_OF), warehouse)
+
+
+def _hold_back(landing: Path, day: date) -> dict[Path, Path]:
+    """Take a delivery out of the landing folders: where its files are now → where they belong."""
+    held = {}
+    for place in sorted(landing.glob(f"*/*_{day:%Y%m%d}.csv")):
+        aside = landing.parent / "held_back" / place.name
+        aside.parent.mkdir(exist_ok=True)
+        held[place.rename(aside)] = place
+    assert held
+    return held
 
 
 @pytest.mark.parametrize("compared", COMPARED, ids=lambda compared: compared.mart)

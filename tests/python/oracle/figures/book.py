@@ -43,7 +43,7 @@ class Line:
     product_id: str
     category: str | None
     quantity: Decimal
-    unit_price: Decimal
+    unit_price: Decimal | None  # None where only a total of several units was delivered
     item_amount: Decimal
     option_amount: Decimal
     gross: Decimal
@@ -322,7 +322,8 @@ def _restaurant_line(order: Order, version: Version, options: list[Version]) -> 
     gross, discount, item_amount = (order.converted(one) for one in (item + added, taken, item))
     line = Line(
         "restaurant", order.order_id, version.text("lineitem_id"), item_name(version.text("item_name")),
-        version.text_or_none("item_category"), count, order.converted(price), item_amount,
+        version.text_or_none("item_category"), count,
+        None if version.item_price_is_line_total and count != 1 else order.converted(price), item_amount,
         gross - item_amount, gross, discount, gross - discount,
     )  # fmt: skip
     line.transaction_net = item + added - taken
