@@ -273,7 +273,8 @@ def data_fingerprint(home: Home) -> str:
     """A hash over the ledger: it changes when a delivery is loaded, rejected, reloaded or withdrawn."""
     found = _ask(
         home,
-        "select coalesce(string_agg(concat_ws('|', batch_id, status, load_sequence, contract_version, loaded_at), chr(10)"
+        "select coalesce(string_agg(concat_ws('|', batch_id, status, load_sequence, contract_version, loaded_at),"
+        " chr(10)"
         f" order by batch_id), '') from {LOAD_LEDGER}",
     )
     return hashlib.sha256(found.rows[0][0].encode("utf-8")).hexdigest()

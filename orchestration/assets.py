@@ -21,6 +21,7 @@ from pydantic import PrivateAttr
 from ingestion.contract import load_contracts
 from orchestration.dbt_runner import BuildReport, NodeResult
 from orchestration.pipeline import Pipeline, RunRequest
+from orchestration.publish import public_models
 from orchestration.translator import DBT_TESTS_CHECK, UNIQUE_ID_METADATA, TillhouseTranslator
 from settings.home import Home
 from settings.writer_lock import writer_lock
@@ -213,11 +214,7 @@ def _aggregated_check(key: dg.AssetKey, results: Sequence[NodeResult]) -> dg.Ass
 def published_asset(manifest: Mapping[str, Any]) -> dg.AssetsDefinition:
     """What readers see. It follows all marts and quality models, and nothing else makes it."""
     translator = TillhouseTranslator()
-    public = [
-        translator.get_asset_key(node)
-        for node in manifest["nodes"].values()
-        if node["resource_type"] == "model" and node["fqn"][1] in {"marts", "quality"}
-    ]
+    public = [translator.get_asset_key(node) for node in public_models(manifest)]
 
     @dg.asset(key=PUBLISHED_KEY, deps=sorted(public), group_name="published", pool=WAREHOUSE_POOL)
     def published_warehouse(warehouse: WarehouseRun) -> dg.MaterializeResult[Any]:

@@ -37,7 +37,7 @@ def write_catalogue(manifest: Mapping[str, Any]) -> str:
 
 def is_mart(node: Mapping[str, Any]) -> bool:
     """Whether a manifest node is a public mart."""
-    return bool(node["resource_type"] == "model" and node["fqn"][1] == "marts")
+    return bool(node["resource_type"] == "model" and node["fqn"][1] == "marts" and node["access"] == "public")
 
 
 def _mart(node: Mapping[str, Any]) -> Iterator[str]:

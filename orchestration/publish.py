@@ -47,16 +47,25 @@ class PublicTable:
     name: str
 
 
-def public_tables(manifest: Mapping[str, Any]) -> list[PublicTable]:
-    """The marts and quality models of a manifest, sorted by schema and name."""
-    tables = [
-        PublicTable(schema=node["schema"], name=node.get("alias") or node["name"])
+def public_models(manifest: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The nodes of a manifest that readers may see: enabled public models of the published layers."""
+    return [
+        node
         for node in manifest["nodes"].values()
         if node["resource_type"] == "model"
         and len(node["fqn"]) > 2
         and node["fqn"][1] in PUBLISHED_LAYERS
+        and node["access"] == "public"
         and node["config"].get("materialized") != "ephemeral"
         and node["config"].get("enabled", True)
+    ]
+
+
+def public_tables(manifest: Mapping[str, Any]) -> list[PublicTable]:
+    """Where the public models are, sorted by schema and name."""
+    tables = [
+        PublicTable(schema=node["schema"], name=node.get("alias") or node["name"])
+        for node in public_models(manifest)
     ]
     return sorted(tables, key=lambda table: (table.schema, table.name))
 

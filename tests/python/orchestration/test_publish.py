@@ -131,6 +131,7 @@ def test_public_tables_are_the_enabled_models_of_marts_and_quality() -> None:
             "name": fqn[-1],
             "alias": None,
             "fqn": fqn,
+            "access": "public",
             "config": {"materialized": "table", "enabled": True, **config},
         }
 
@@ -141,6 +142,7 @@ def test_public_tables_are_the_enabled_models_of_marts_and_quality() -> None:
         "d": node(["tillhouse", "marts", "core", "off"], enabled=False),
         "e": node(["tillhouse", "marts", "core", "inlined"], materialized="ephemeral"),
         "f": {**node(["tillhouse", "marts", "core", "x"]), "resource_type": "test"},
+        "g": {**node(["tillhouse", "marts", "customers", "intermediate", "step"]), "access": "protected"},
     }
     assert public_tables({"nodes": nodes}) == [
         PublicTable("marts", "fct_orders"),
