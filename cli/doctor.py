@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import importlib.util
 import os
 import shutil
 import sys
@@ -13,6 +11,7 @@ from pathlib import Path
 
 import typer
 
+from cli.rendering import say
 from settings.errors import ConfigurationError, ExitCode, TillhouseError
 from settings.home import HOME_VARIABLE, PROJECT_ROOT, Home
 from settings.writer_lock import writer_lock
@@ -54,18 +53,21 @@ def register(app: typer.Typer) -> None:
 
     @app.command()
     def doctor() -> int:
-        """Say whether this machine is ready, and what to do where it is not.
+        """Say whether this machine is ready, and what to do.
 
-        Example: tillhouse doctor
+        A `note` is no hindrance; `BAD` is.
+
+        \b
+        Example:  tillhouse doctor
         """
         findings = examine(Home.from_environment())
         for finding in findings:
             mark = "ok  " if finding.ok else ("note" if finding.optional else "BAD ")
-            print(f"{mark}  {finding.name}: {finding.found}")
+            say(f"{mark}  {finding.name}: {finding.found}")
             if not finding.ok and finding.remedy:
-                print(f"      what to do: {finding.remedy}")
+                say(f"      what to do: {finding.remedy}")
         ready = all(finding.ok or finding.optional for finding in findings)
-        print("ready" if ready else "not ready")
+        say("ready" if ready else "not ready: mend what is marked BAD, then ask again")
         return int(ExitCode.OK if ready else ExitCode.CONFIGURATION)
 
 
@@ -75,9 +77,11 @@ def _python() -> Finding:
 
 
 def _package(name: str, purpose: str) -> Finding:
+    from importlib import metadata  # noqa: PLC0415  (not for `--help`)
+
     try:
-        return Finding(name, True, f"{importlib.metadata.version(name)} ({purpose})")
-    except importlib.metadata.PackageNotFoundError:
+        return Finding(name, True, f"{metadata.version(name)} ({purpose})")
+    except metadata.PackageNotFoundError:
         return Finding(name, False, f"missing ({purpose})", "run `make setup`")
 
 
@@ -103,7 +107,7 @@ def _home(home: Home) -> Finding:
 
 
 def _disk(home: Home) -> Finding:
-    folder = home.root if home.root.exists() else home.root.parent
+    folder = next(folder for folder in (home.root, *home.root.parents) if folder.is_dir())
     free = shutil.disk_usage(folder).free / 2**30
     return Finding(
         "free disk",
@@ -114,7 +118,7 @@ def _disk(home: Home) -> Finding:
 
 
 def _feeds(home: Home) -> Finding:
-    from ingestion.feed import feeds_path, load_feeds  # noqa: PLC0415  (pulls in the contracts; only this check needs them)
+    from ingestion.feed import feeds_path, load_feeds  # noqa: PLC0415  (not for `--help`)
 
     path = feeds_path(home)
     if path == home.feeds and not any(home.feeds.glob("*.y*ml")):
@@ -124,7 +128,7 @@ def _feeds(home: Home) -> Finding:
             optional=True,
         )  # fmt: skip
     try:
-        return Finding("feeds", True, f"{len(load_feeds(path, home))} feeds in {path}")
+        return Finding("feeds", True, f"{len(load_feeds(path, home))} in {path}")
     except TillhouseError as error:
         return Finding("feeds", False, error.problem, error.remedy)
 

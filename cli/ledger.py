@@ -4,35 +4,39 @@ from __future__ import annotations
 
 import uuid
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.rendering import console, show_table
-from ingestion import operations
-from ingestion.feed import feeds_path, load_feeds
-from ingestion.report import BatchResult, IngestionReport
-from ingestion.service import IngestionService
+from cli.options import Feeds
+from cli.rendering import cell, say, show_table
 from settings.errors import ExitCode, UsageError
 from settings.home import Home
 from settings.writer_lock import writer_lock
 
-REBUILD_HINT = "the raw tables have changed; `tillhouse run` builds and publishes the marts anew"
+if TYPE_CHECKING:
+    from ingestion.operations import Table
+    from ingestion.report import BatchResult
+    from ingestion.service import IngestionService
+
+REBUILD_HINT = "The raw tables have changed: `tillhouse run` builds and publishes the marts anew."
 RUN_COLUMNS = (
     "started_at", "seconds", "status", "files_loaded", "files_duplicate", "files_rejected", "rows_accepted",
-    "rows_quarantined", "published_at",
+    "rows_quarantined",
 )  # fmt: skip
-ENTRY_COLUMNS = ("batch_id", "load_sequence", "object_name", "status", "rule", "rows_read", "loaded_at")
+ENTRY_COLUMNS = ("batch_id", "object_name", "status", "rule", "rows_read", "delivered_at", "loaded_at")
+FEED_COLUMNS = ("feed", "loaded", "rejected", "pending", "withdrawn", "duplicate", "rows_read")
+# These say something only where they are not zero throughout.
+RARE_COLUMNS = ("rejected", "pending", "withdrawn", "duplicate")
+FRESHNESS_COLUMNS = ("feed", "entity", "newest_event_at", "newest_delivery_at", "rows_accepted")
+HEADINGS = {
+    "started_at": "started", "object_name": "file", "delivered_at": "delivered", "loaded_at": "loaded",
+    "files_loaded": "files loaded", "files_duplicate": "known before", "files_rejected": "rejected",
+    "newest_event_at": "newest event", "newest_delivery_at": "newest delivery", "duplicate": "repeated",
+    "rows_quarantined": "quarantined", "failures": "rows",
+}  # fmt: skip
 
-Feeds = Annotated[
-    Path | None,
-    typer.Option(
-        "--feeds",
-        envvar="TILLHOUSE_FEEDS",
-        help="A feed file or a folder of them. [default: TILLHOUSE_HOME/feeds]",
-    ),
-]
-Batch = Annotated[str, typer.Argument(help="The batch id, as `tillhouse status --feed …` shows it.")]
+Batch = Annotated[str, typer.Argument(help="The batch id, as `tillhouse status --feed FEED` shows it.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -49,36 +53,45 @@ def status(
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many runs or deliveries.")] = 10,
 ) -> int:
-    """Show the last runs, how fresh each feed is, and what the ledger holds.
+    """Show the last runs, deliveries, freshness, failures.
 
-    Examples: tillhouse status · tillhouse status --feed sample_store_orders --limit 30
+    \b
+    Examples:  tillhouse status
+               tillhouse status --feed store_orders --limit 30
     """
+    from ingestion import operations  # noqa: PLC0415  (not for `--help`)
+
     home = Home.from_environment()
     if feed is not None:
-        _show(
-            f"Deliveries of {feed}, newest first",
-            operations.ledger_entries(home, feed=feed, limit=limit),
-            ENTRY_COLUMNS,
-        )
+        entries = operations.ledger_entries(home, feed=feed, limit=limit)
+        _show(f"Deliveries of {feed}, newest first (UTC)", entries, ENTRY_COLUMNS)
         return int(ExitCode.OK)
     runs = operations.last_runs(home, limit)
-    _show("Last runs (times are UTC)", runs, RUN_COLUMNS)
+    _published(home)
+    say("")
+    _show("Last runs, newest first (UTC)", runs, RUN_COLUMNS)
     newest = runs.records()[0] if runs.rows else {}
     if newest.get("status") == "failed":
-        console().print(f"the newest run failed: {newest['message']}", markup=False)
-        _show("What failed", operations.failed_dbt_results(home, str(newest["run_id"])))
-    _show("Deliveries by feed", operations.ledger_by_feed(home))
-    _show("Freshness", operations.freshness(home))
-    rejected = operations.ledger_entries(home, status="rejected", limit=limit)
-    if rejected.rows:
-        _show("Rejected files", rejected, ("feed", "object_name", "batch_id", "rule", "message"))
+        say(f"The newest run failed: {newest['message']}\n")
+        failed = operations.failed_dbt_results(home, str(newest["run_id"]))
+        if failed.rows:
+            _show("What failed or warned in it", failed)
+    by_feed = operations.ledger_by_feed(home)
+    totals = {name: sum(record[name] for record in by_feed.records()) for name in RARE_COLUMNS}
+    shown = tuple(name for name in FEED_COLUMNS if totals.get(name, 1))
+    _show("Files by feed", by_feed, shown)
+    _show("Freshness (UTC)", operations.freshness(home), FRESHNESS_COLUMNS)
+    _rejected(operations.ledger_entries(home, status="rejected", limit=limit), totals["rejected"])
     return int(ExitCode.OK)
 
 
 def accept(batch_id: Batch, feeds: Feeds = None) -> int:
-    """Load a file that was rejected for its share of bad rows; the bad rows stay in quarantine.
+    """Load a file that was rejected for its bad rows.
 
-    Example: tillhouse accept 3f2a9c…
+    Its bad rows stay in quarantine; the others come in. A withdrawn file comes back in the same way.
+
+    \b
+    Example:  tillhouse accept store_orders-3f2a9c417b20
     """
     home = Home.from_environment()
     with writer_lock(home):
@@ -87,9 +100,12 @@ def accept(batch_id: Batch, feeds: Feeds = None) -> int:
 
 
 def withdraw(batch_id: Batch, feeds: Feeds = None) -> int:
-    """Take a loaded file back: its rows leave the raw tables, its ledger row says withdrawn.
+    """Take a loaded file back.
 
-    Example: tillhouse withdraw 3f2a9c…
+    Its rows leave the raw tables and the quarantine; the ledger goes on knowing it, so it is not loaded again.
+
+    \b
+    Example:  tillhouse withdraw store_orders-3f2a9c417b20
     """
     home = Home.from_environment()
     with writer_lock(home):
@@ -103,9 +119,14 @@ def reload(
     everything: Annotated[bool, typer.Option("--all", help="Replay all feeds.")] = False,
     feeds: Feeds = None,
 ) -> int:
-    """Replay files from bronze into the raw tables; no source file is needed, numbers stay as they were.
+    """Replay loaded files from bronze into the raw tables.
 
-    Examples: tillhouse reload --feed sample_store_orders · tillhouse reload --batch 3f2a9c…
+    No source file is needed, and every file keeps its place in the order of deliveries.
+
+    \b
+    Examples:  tillhouse reload --feed store_orders
+               tillhouse reload --batch store_orders-3f2a9c417b20
+               tillhouse reload --all
     """
     if sum([feed is not None, batch_id is not None, everything]) != 1:
         raise UsageError(
@@ -114,13 +135,24 @@ def reload(
     home = Home.from_environment()
     with writer_lock(home):
         report = _service(home, feeds).reload(_run_id(), feed=feed, batch_id=batch_id)
-    console().print(report.summary(), markup=False)
-    _tell_failures(report)
-    console().print(REBUILD_HINT)
+    if not report.files_seen:
+        say("nothing to replay: no file is loaded")
+        return int(ExitCode.OK)
+    say(
+        f"replayed {report.files_loaded:,} of {report.files_seen:,} files: {report.rows_accepted:,} rows accepted, "
+        f"{report.rows_quarantined:,} in quarantine"
+    )
+    for batch in report.blocking:
+        say(f"  {batch.feed}, {batch.object_name}: {batch.status}: {batch.message or batch.rule or ''}")
+    if report.files_loaded:
+        say(REBUILD_HINT)
     return int(ExitCode.DATA_REJECTED if report.blocking else ExitCode.OK)
 
 
 def _service(home: Home, feeds: Path | None) -> IngestionService:
+    from ingestion.feed import feeds_path, load_feeds  # noqa: PLC0415  (not for `--help`)
+    from ingestion.service import IngestionService  # noqa: PLC0415
+
     return IngestionService(home, load_feeds(feeds_path(home, feeds), home))
 
 
@@ -129,23 +161,47 @@ def _run_id() -> str:
 
 
 def _told(result: BatchResult) -> int:
-    console().print(
-        f"{result.feed}: {result.object_name} is {result.status} "
-        f"({result.rows_accepted:,} rows accepted, {result.rows_quarantined:,} in quarantine)",
-        markup=False,
-    )
-    console().print(REBUILD_HINT)
+    where = f"{result.feed}, {result.object_name}"
+    # Without rows nothing was moved, and the message says why: it is loaded, or withdrawn, already.
+    if result.status == "loaded" and result.message:
+        say(f"{where}: {result.message}")
+        return int(ExitCode.OK)
+    if result.status == "loaded":
+        say(
+            f"{where}: loaded ({result.rows_accepted:,} rows accepted, {result.rows_quarantined:,} in quarantine)"
+        )
+    else:
+        say(f"{where}: {result.message or result.status}")
+    say(REBUILD_HINT)
     return int(ExitCode.OK)
 
 
-def _tell_failures(report: IngestionReport) -> None:
-    for batch in report.blocking:
-        console().print(
-            f"  {batch.feed}: {batch.object_name}: {batch.status} {batch.message or ''}", markup=False
+def _published(home: Home) -> None:
+    from orchestration.publish import read_publication  # noqa: PLC0415  (not for `--help`)
+
+    published = read_publication(home)
+    if published is None:
+        say(f"Nothing is published in {home.root} yet.")
+    else:
+        say(
+            f"Published {cell(published.published_at)} UTC: {published.tables} tables, {published.rows:,} rows in "
+            f"{home.published}"
         )
 
 
-def _show(title: str, table: operations.Table, columns: tuple[str, ...] | None = None) -> None:
+def _rejected(entries: Table, total: int) -> None:
+    if not entries.rows:
+        return
+    say("Rejected files, as a whole")
+    for entry in entries.records():
+        say(f"  {entry['feed']}, {entry['object_name']} [{entry['rule']}], batch {entry['batch_id']}")
+        say(f"      {entry['message']}")
+    if total > len(entries.rows):
+        say(f"  and {total - len(entries.rows)} more: --limit shows them")
+
+
+def _show(title: str, table: Table, columns: tuple[str, ...] | None = None) -> None:
     shown = columns or table.columns
     rows = [tuple(record[name] for name in shown) for record in table.records()]
-    show_table(title, shown, rows, empty=f"{title}: none")
+    show_table(title, shown, rows, empty=f"{title}: none", headings=HEADINGS)
+    say("")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
 import traceback
@@ -10,12 +11,29 @@ from typing import Annotated
 import typer
 
 from cli import doctor, ledger, quarantine, runs
-from settings.errors import ExitCode, TillhouseError
+from cli.rendering import plain
+from settings.errors import ConfigurationError, ExitCode, TillhouseError
 
-EXIT_CODES = """
-Exit codes: 0 done · 1 a fault of tillhouse · 2 wrong words · 3 feeds, profile or home folder wrong ·
-4 a delivery was refused · 5 models or tests failed, nothing published · 6 another run is writing · 7 not found
+EPILOG = """\
+\b
+Begin with:  tillhouse demo          a sample company, from files to tested marts
+Then:        tillhouse status        what has been delivered, what failed
+             tillhouse run --help    your own files
+Every command has examples: tillhouse COMMAND --help
+
+\b
+Exit codes:  0 done                                  4 a delivery was refused
+             1 a fault of tillhouse                  5 models or tests failed, nothing published
+             2 wrong words                           6 another run is writing
+             3 feeds, profile or home folder wrong   7 not found
 """
+# Packages of the extras: whoever only loads files or reads marts has not installed them.
+EXTRAS = {
+    "dagster": "orchestration",
+    "dagster_dbt": "orchestration",
+    "dagster_shared": "orchestration",
+    "dbt": "warehouse",
+}
 
 
 def _leave(code: int, **_: object) -> None:
@@ -25,12 +43,14 @@ def _leave(code: int, **_: object) -> None:
 
 app = typer.Typer(
     name="tillhouse",
-    help="A commerce warehouse: raw order files in, tested marts out.\n\n" + EXIT_CODES,
+    help="A commerce warehouse: raw order files in, tested marts out.",
+    epilog=EPILOG,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     add_completion=False,
     result_callback=_leave,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 runs.register(app)
 ledger.register(app)
@@ -54,22 +74,47 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command and leave with its exit code. Errors of ours print without a traceback."""
     words = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in words
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that has no ü is no reason to stop
     try:
         app(args=words)
     except TillhouseError as error:
         if debug:
             traceback.print_exc()
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(int(error.exit_code))
+        _tell(error)
     except Exception as error:
+        extra = _missing_extra(error)
         if debug:
             raise
+        if extra is not None:
+            _tell(extra)
         print(
-            f"error: {type(error).__name__}: {error}\n"
+            plain(f"error: {type(error).__name__}: {error}") + "\n"
             "  what to do: this looks like a fault of tillhouse; run again with `tillhouse --debug …` and report it",
             file=sys.stderr,
         )
         sys.exit(int(ExitCode.INTERNAL))
+
+
+def _tell(error: TillhouseError) -> None:
+    print(f"error: {plain(str(error))}", file=sys.stderr)
+    sys.exit(int(error.exit_code))
+
+
+def _missing_extra(error: Exception) -> ConfigurationError | None:
+    """What to install, where an import failed for a package that only an extra brings."""
+    if not isinstance(error, ModuleNotFoundError):
+        return None
+    package = (error.name or "").split(".")[0]
+    extra = EXTRAS.get(package)
+    if extra is None:
+        return None
+    return ConfigurationError(
+        f"this command needs the package {package}, which is not installed",
+        remedy=f"run `make setup`, or install tillhouse[{extra}]",
+        rule="missing_package",
+    )
 
 
 if __name__ == "__main__":

@@ -7,13 +7,18 @@ from typing import Annotated
 
 import typer
 
-from cli.rendering import cell, console, read_date, show_table
-from ingestion import operations
-from ingestion.operations import QuarantineFilter
+from cli.rendering import cell, read_date, say, show_table
 from settings.errors import ExitCode, UsageError
 from settings.home import Home
 
-app = typer.Typer(help="The rows that did not come in, and why.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="List, show and export the rows that did not come in, and why.",
+    epilog="\b\nExamples:  tillhouse quarantine list\n           tillhouse quarantine show store_orders",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+SHOWN_COLUMNS = ("batch_id", "source_file", "row_number", "rule", "column_name", "raw_value", "message")
+HEADINGS = {"row_number": "row", "column_name": "column", "raw_value": "value", "source_file": "file"}
 
 Feed = Annotated[str | None, typer.Argument(help="The feed. [default: all]")]
 Rule = Annotated[str | None, typer.Option("--rule", help="Only rows that broke this rule.")]
@@ -23,14 +28,28 @@ Day = Annotated[str, typer.Option("--day", help="Only rows that came in on this 
 
 @app.command("list")
 def list_command(feed: Feed = None, rule: Rule = None, day: Day = "") -> int:
-    """Count quarantined rows and rejected files by feed, rule and day.
+    """Count quarantined rows and files by feed, rule and day.
 
-    Example: tillhouse quarantine list
+    \b
+    Examples:  tillhouse quarantine list
+               tillhouse quarantine list store_orders --day 2026-05-01
     """
+    from ingestion import operations  # noqa: PLC0415  (not for `--help`)
+
     found = operations.quarantine_summary(
-        Home.from_environment(), QuarantineFilter(feed=feed, rule=rule, day=read_date("--day", day))
+        Home.from_environment(),
+        operations.QuarantineFilter(feed=feed, rule=rule, day=read_date("--day", day)),
     )
-    show_table("Quarantine", found.columns, found.rows, empty="the quarantine is empty")
+    is_filtered = feed is not None or rule is not None or bool(day)
+    show_table(
+        "Quarantine, by feed and rule",
+        found.columns,
+        found.rows,
+        empty="no such rows in quarantine" if is_filtered else "the quarantine is empty",
+        headings={"day": "came in on"},
+    )
+    if found.rows:
+        say("See them: tillhouse quarantine show FEED --rule RULE")
     return int(ExitCode.OK)
 
 
@@ -44,11 +63,14 @@ def show(
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many rows.")] = 20,
 ) -> int:
-    """Show quarantined rows with rule, column, value, file and row number.
+    """Show quarantined rows: file, row, rule, column, value.
 
-    Examples: tillhouse quarantine show sample_store_orders --rule not_a_number
-    · tillhouse quarantine show --batch 3f2a9c… --row 17
+    \b
+    Examples:  tillhouse quarantine show store_orders --rule not_a_number
+               tillhouse quarantine show --batch store_orders-3f2a9c417b20 --row 17
     """
+    from ingestion import operations  # noqa: PLC0415  (not for `--help`)
+
     home = Home.from_environment()
     if row is not None:
         if batch_id is None:
@@ -56,14 +78,18 @@ def show(
                 "--row needs the delivery it is a row of", remedy="add --batch ID", rule="quarantine_show"
             )
         for name, value in operations.quarantine_row(home, batch_id, row).items():
-            console().print(f"{name:>14}  {cell(value)}", markup=False, soft_wrap=True)
+            say(f"{name:>14}  {cell(value, name)}".rstrip())
         return int(ExitCode.OK)
+    # One more than is shown tells whether there are more.
     found = operations.quarantine_rows(
-        home, QuarantineFilter(feed=feed, rule=rule, batch_id=batch_id), limit=limit
-    )
-    columns = ("feed", "source_file", "row_number", "rule", "column_name", "raw_value", "message", "batch_id")
-    rows = [tuple(record[name] for name in columns) for record in found.records()]
-    show_table("Quarantined rows", columns, rows, empty="no such rows in quarantine")
+        home, operations.QuarantineFilter(feed=feed, rule=rule, batch_id=batch_id), limit=limit + 1
+    ).records()
+    rows = [tuple(record[name] for name in SHOWN_COLUMNS) for record in found[:limit]]
+    show_table("Quarantined rows", SHOWN_COLUMNS, rows, empty="no such rows in quarantine", headings=HEADINGS)
+    if len(found) > limit:
+        say(f"There are more than these {limit}: use --limit, or `tillhouse quarantine export` for all.")
+    if any(record["row_number"] is not None for record in found):
+        say("The whole row: tillhouse quarantine show --batch BATCH --row ROW")
     return int(ExitCode.OK)
 
 
@@ -74,12 +100,17 @@ def export(
     rule: Rule = None,
     batch_id: Batch = None,
 ) -> int:
-    """Write quarantined rows as CSV that a spreadsheet opens without running anything in it.
+    """Write quarantined rows as CSV, safe to open.
 
-    Example: tillhouse quarantine export bad.csv --feed sample_store_orders
+    A spreadsheet runs nothing of it: a text that begins like a formula gets an apostrophe before it.
+
+    \b
+    Example:  tillhouse quarantine export bad.csv --feed store_orders
     """
+    from ingestion import operations  # noqa: PLC0415  (not for `--help`)
+
     count = operations.export_quarantine(
-        Home.from_environment(), path, QuarantineFilter(feed=feed, rule=rule, batch_id=batch_id)
+        Home.from_environment(), path, operations.QuarantineFilter(feed=feed, rule=rule, batch_id=batch_id)
     )
-    console().print(f"{count:,} rows written to {path}", markup=False, soft_wrap=True)
+    say(f"{count:,} rows written to {path}")
     return int(ExitCode.OK)

@@ -1,60 +1,113 @@
-"""Tables and figures as the terminal shows them."""
+"""Tables and figures as the terminal shows them, and as a pipe or a file gets them: plain, one row a line."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
 from settings.errors import UsageError
 
 NUMERIC = (int, float, Decimal)
+# Integers that name something: they are copied into the next command, so they get no thousands marks.
+NAMES_IN_DIGITS = frozenset({"row_number", "load_sequence"})
 
 
-def console() -> Console:
-    """The terminal; plain text of a fixed width where the output is a file or a pipe."""
-    found = Console(highlight=False)
-    return found if found.is_terminal else Console(highlight=False, width=160, no_color=True)
+def say(text: str) -> None:
+    """Print text as it stands; line ends stay, other control characters are shown and not obeyed."""
+    print(plain(text))
 
 
-def cell(value: Any) -> str:
-    """One value as text: thousands separated, money to the cent, timestamps to the second, nothing for null."""
-    if value is None:
-        return ""
+def plain(text: str) -> str:
+    """The text with control characters written as escapes, since files from outside reach the terminal here."""
+    return "".join(
+        letter if letter.isprintable() or letter == "\n" else letter.encode("unicode_escape").decode("ascii")
+        for letter in text
+    )
+
+
+def cell(value: Any, column: str = "") -> str:
+    """One value on one line.
+
+    Integers get thousands marks (except those that name a row or a batch), money shows cents, seconds one
+    decimal, timestamps no fractions; null is empty.
+    """
     if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}"
-    if isinstance(value, Decimal):
-        return f"{value:,.2f}"
-    if isinstance(value, datetime):
-        return value.strftime("%Y-%m-%d %H:%M:%S")
-    return str(value)
+        text = "yes" if value else "no"
+    elif isinstance(value, int) and column not in NAMES_IN_DIGITS:
+        text = f"{value:,}"
+    elif isinstance(value, Decimal):
+        text = f"{value:,.2f}"
+    elif isinstance(value, float):
+        text = f"{value:,.1f}"
+    elif isinstance(value, datetime):
+        text = f"{value:%Y-%m-%d %H:%M:%S}"
+    else:
+        text = "" if value is None else str(value)
+    return plain(text).replace("\n", "\\n")
 
 
-def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str) -> None:
-    """Print rows under column names; `empty` is said where there are none."""
+def show_table(
+    title: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    *,
+    empty: str,
+    headings: Mapping[str, str] | None = None,
+) -> None:
+    """Print rows under a title and column names; `empty` is said where there are none.
+
+    A terminal gets columns folded to its width; a pipe or a file gets every row on a line of its own.
+    `headings` replaces names of columns that would be hard to read.
+    """
     listed = [tuple(row) for row in rows]
-    out = console()
     if not listed:
-        out.print(empty)
+        say(empty)
         return
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
-    for position, column in enumerate(columns):
-        is_numeric = all(isinstance(row[position], NUMERIC) or row[position] is None for row in listed)
-        table.add_column(column.replace("_", " "), justify="right" if is_numeric else "left", overflow="fold")
-    for row in listed:
-        table.add_row(*(_escaped(cell(value)) for value in row))
-    out.print(table)
+    names = [(headings or {}).get(column, column.replace("_", " ")) for column in columns]
+    is_numeric = [
+        all(isinstance(row[position], NUMERIC) or row[position] is None for row in listed)
+        for position in range(len(columns))
+    ]
+    cells = [[cell(value, column) for column, value in zip(columns, row, strict=True)] for row in listed]
+    if sys.stdout.isatty():
+        _show_on_terminal(title, names, is_numeric, cells)
+    else:
+        _show_in_pipe(title, names, is_numeric, cells)
 
 
-def _escaped(text: str) -> str:
-    # Square brackets in data are no markup.
-    return text.replace("[", r"\[")
+def _show_in_pipe(
+    title: str, names: Sequence[str], is_numeric: Sequence[bool], rows: Sequence[Sequence[str]]
+) -> None:
+    widths = [max(len(row[position]) for row in [names, *rows]) for position in range(len(names))]
+    print(title)
+    for row in [names, *rows]:
+        parts = (
+            text.rjust(width) if right else text.ljust(width)
+            for text, width, right in zip(row, widths, is_numeric, strict=True)
+        )
+        print("  " + "  ".join(parts).rstrip())
+
+
+def _show_on_terminal(
+    title: str, names: Sequence[str], is_numeric: Sequence[bool], rows: Sequence[Sequence[str]]
+) -> None:
+    from rich import box  # noqa: PLC0415  (only a terminal needs it)
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    for name, right in zip(names, is_numeric, strict=True):
+        table.add_column(name, justify="right" if right else "left", overflow="fold")
+    for row in rows:
+        # Text, not markup: square brackets and colons of the data mean nothing here.
+        table.add_row(*(Text(text) for text in row))
+    console = Console(highlight=False, emoji=False)
+    console.print(Text(title, style="bold"))
+    console.print(table)
 
 
 def read_date(option: str, text: str) -> date | None:

@@ -6,26 +6,37 @@ import shutil
 import time
 from datetime import date
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.rendering import console, read_date, show_table
+from cli.options import Feeds
+from cli.rendering import read_date, say, show_table
 from settings.errors import ExitCode, UsageError
 from settings.home import PROJECT_ROOT, Home
 
+if TYPE_CHECKING:
+    from orchestration.run import RunOutcome
+
 SAMPLE_FEEDS = PROJECT_ROOT / "examples" / "feeds" / "sample.yml"
 HEADLINES = """
+    with as_of_dates as (
+        select source_system, max(as_of_date) as as_of_date
+        from marts.mart_location_performance
+        group by source_system
+    )
+
     select
-        source_system,
-        count(distinct revenue_date) as days,
-        sum(orders)::bigint as orders,
-        sum(net_revenue) as net_revenue,
-        min(revenue_date) as first_day,
-        max(revenue_date) as last_day
-    from marts.fct_revenue_daily
-    group by source_system
-    order by source_system
+        revenue.source_system,
+        as_of_dates.as_of_date,
+        min(revenue.revenue_date) as first_day,
+        max(revenue.revenue_date) as last_day,
+        sum(revenue.orders)::bigint as orders,
+        sum(revenue.net_revenue) as net_revenue
+    from marts.fct_revenue_daily as revenue
+    left join as_of_dates using (source_system)
+    group by all
+    order by revenue.source_system
 """
 
 
@@ -40,14 +51,6 @@ Orders = Annotated[
     int, typer.Option(min=100, max=10_000_000, help="Orders over the whole time, both systems.")
 ]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same files.")]
-Feeds = Annotated[
-    Path | None,
-    typer.Option(
-        "--feeds",
-        envvar="TILLHOUSE_FEEDS",
-        help="A feed file or a folder of them. [default: TILLHOUSE_HOME/feeds]",
-    ),
-]
 AsOf = Annotated[
     str, typer.Option("--as-of", help="As-of date YYYY-MM-DD. [default: latest order date per system]")
 ]
@@ -62,29 +65,29 @@ Last = Annotated[int | None, typer.Option("--last-delivery", min=0, help="[defau
 
 
 def demo(orders: Orders = 24_000, seed: Seed = 7) -> int:
-    """Generate a sample company, load it, build and test the marts, publish them.
+    """Make a sample company and run it, from files to marts.
 
-    Example: tillhouse demo
+    Generates its files, loads them, builds and tests the marts and publishes them. Asking again loads nothing twice.
+
+    \b
+    Examples:  tillhouse demo
+               tillhouse demo --orders 100000
     """
-    started = time.monotonic()
     home = Home.from_environment().ensure()
     _deliver(home, orders=orders, seed=seed, first=0, last=None)
-    code = _run(home, feeds=SAMPLE_FEEDS, as_of=None, target="duckdb", full_refresh=False)
-    out = console()
-    out.print(f"\nDone in {time.monotonic() - started:.0f} s. What to look at next:")
-    out.print("  tillhouse status            last runs, freshness, ledger per feed")
-    out.print("  tillhouse quarantine list   the rows that did not come in, and why")
-    out.print("  docs/marts.md               every mart, its grain and its columns")
-    out.print(f"  {home.published}   the published marts, for any DuckDB client (read only)", soft_wrap=True)
-    return code
+    return _run(home, feeds=SAMPLE_FEEDS, as_of=None, target="duckdb", full_refresh=False)
 
 
 def run(
     feeds: Feeds = None, as_of: AsOf = "", target: Target = "duckdb", full_refresh: FullRefresh = False
 ) -> int:
-    """Load what is new, build and test the marts, publish them when everything passed.
+    """Load what is new, build, test and publish the marts.
 
-    Examples: tillhouse run · tillhouse run --feeds examples/feeds/pizzaplace.yml --as-of 2015-12-31
+    Readers see the new marts only when all models and tests passed; otherwise the former ones stay.
+
+    \b
+    Examples:  tillhouse run
+               tillhouse run --feeds examples/feeds/pizzaplace.yml --as-of 2015-12-31
     """
     return _run(
         Home.from_environment(),
@@ -98,10 +101,14 @@ def run(
 def generate(orders: Orders = 24_000, seed: Seed = 7, first: First = 0, last: Last = None) -> int:
     """Write the sample company's files into the landing folder.
 
-    Examples: tillhouse generate --orders 100000 · tillhouse generate --last-delivery 13 (and the day after:
-    tillhouse generate --first-delivery 14)
+    \b
+    Examples:  tillhouse generate --orders 100000
+               tillhouse generate --last-delivery 13
+    and the day after:
+               tillhouse generate --first-delivery 14
     """
     _deliver(Home.from_environment().ensure(), orders=orders, seed=seed, first=first, last=last)
+    say("Next: `tillhouse run` loads them and builds the marts.")
     return int(ExitCode.OK)
 
 
@@ -112,45 +119,80 @@ def _deliver(home: Home, *, orders: int, seed: int, first: int, last: int | None
     started = time.monotonic()
     plan = SamplePlan(orders=orders, seed=seed)
     if last is not None and last < first:
-        raise UsageError(f"--last-delivery {last} comes before --first-delivery {first}", remedy="swap them")
+        raise UsageError(
+            f"--last-delivery {last} comes before --first-delivery {first}",
+            remedy="swap them",
+            rule="deliveries",
+        )
     # A slice's truth counts that slice alone, so it never takes the place of the whole's.
     is_whole = first == 0 and last is None
     truth = home.root / ("sample_truth.json" if is_whole else f"sample_truth_{first}_{last}.json")
     report = write_sample(plan, home.landing, first_delivery=first, last_delivery=last, truth=truth)
     shutil.copyfile(SAMPLE_FEEDS, home.feeds / SAMPLE_FEEDS.name)
-    console().print(
+    say(
         f"generated {report.order_lines:,} order lines in {report.files:,} files below {home.landing} "
         f"({time.monotonic() - started:.1f} s)"
     )
 
 
 def _run(home: Home, *, feeds: Path | None, as_of: date | None, target: str, full_refresh: bool) -> int:
+    from cli.progress import progress  # noqa: PLC0415
     from orchestration.run import run_daily  # noqa: PLC0415  (Dagster takes seconds to import; `--help` must not)
 
     started = time.monotonic()
-    outcome = run_daily(home, feeds=feeds, as_of=as_of, target=target, full_refresh=full_refresh)
+    with progress():
+        outcome = run_daily(home, feeds=feeds, as_of=as_of, target=target, full_refresh=full_refresh)
+    _summarise(home, outcome, time.monotonic() - started)
+    return int(ExitCode.DATA_REJECTED if outcome.row.files_rejected else ExitCode.OK)
+
+
+def _summarise(home: Home, outcome: RunOutcome, seconds: float) -> None:
     row = outcome.row
-    out = console()
-    out.print(
-        f"loaded {row.files_loaded:,} of {row.files_seen:,} files ({row.files_duplicate:,} known before, "
-        f"{row.files_rejected:,} rejected): {row.rows_accepted:,} rows accepted, {row.rows_quarantined:,} quarantined"
+    say(
+        f"files: {row.files_loaded:,} of {row.files_seen:,} loaded, {row.files_duplicate:,} known before, "
+        f"{row.files_rejected:,} rejected"
     )
-    if row.status == "nothing_new":
-        out.print(f"nothing new: the published marts are current ({time.monotonic() - started:.1f} s)")
-    else:
-        _headlines(home)
-        out.print(f"published {home.published} ({time.monotonic() - started:.1f} s)")
-    if row.files_rejected:
-        out.print(
-            "some files were rejected: `tillhouse status` names them, `tillhouse accept <batch>` takes one anyway"
+    if row.files_loaded:
+        left_out = row.rows_read - row.rows_accepted - row.rows_quarantined
+        say(
+            f"rows:  {row.rows_read:,} read: {row.rows_accepted:,} accepted, {row.rows_quarantined:,} in quarantine, "
+            f"{left_out:,} repeated or excluded"
         )
-    return int(ExitCode.DATA_REJECTED if row.files_rejected else ExitCode.OK)
+    if row.status == "nothing_new":
+        say(f"nothing new: the published marts are current ({seconds:.1f} s)")
+    else:
+        _tests(home, outcome.run_id)
+        _headlines(home)
+        say(f"published in {seconds:.1f} s")
+    say("\nWhat to look at next:")
+    if row.files_rejected:
+        say("  tillhouse status             names the rejected files and what to do about each")
+    else:
+        say("  tillhouse status             last runs, files by feed, freshness")
+    say("  tillhouse quarantine list    the rows that did not come in, and why")
+    say("  docs/marts.md                every mart, its grain and its columns")
+    say(f"  {home.published}\n      the published marts, for any number of DuckDB readers")
+
+
+def _tests(home: Home, run_id: str) -> None:
+    from ingestion import operations  # noqa: PLC0415  (not for `--help`)
+
+    counts = {
+        (record["resource_type"], record["status"]): record["nodes"]
+        for record in operations.dbt_result_counts(home, run_id).records()
+    }
+    warned = counts.get(("test", "warn"), 0)
+    say(
+        f"marts: {counts.get(('model', 'success'), 0):,} models built, {counts.get(('test', 'pass'), 0):,} tests "
+        f"passed, {warned:,} {'warning' if warned == 1 else 'warnings'}"
+    )
 
 
 def _headlines(home: Home) -> None:
-    from orchestration.publish import open_published  # noqa: PLC0415
+    from orchestration.publish import open_published  # noqa: PLC0415  (not for `--help`)
 
     with open_published(home) as connection:
         found = connection.execute(HEADLINES)
         columns = [column[0] for column in found.description or []]
-        show_table("Published", columns, found.fetchall(), empty="the published marts hold no order yet")
+        rows = found.fetchall()
+    show_table("Published", columns, rows, empty="the published marts hold no order yet")

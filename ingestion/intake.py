@@ -151,7 +151,9 @@ class Intake:
             result = result_of(entry, (), status="failed", rule=error.rule, message=told(error))
         except duckdb.Error as error:
             result = failed_result(entry, error, "loading it")
-        logger.info("feed %s, file %r: %s", feed.name, entry.object_name, result.status)
+        logger.info(
+            "feed %s, file %r: %s", feed.name, entry.object_name, result.status, extra={"batch": result}
+        )
         return replace(result, seconds=time.perf_counter() - started)
 
     def _check(self, candidate: Candidate) -> Checked:

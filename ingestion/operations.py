@@ -202,6 +202,16 @@ def failed_dbt_results(home: Home, run_id: str) -> Table:
     )
 
 
+def dbt_result_counts(home: Home, run_id: str) -> Table:
+    """How many models, tests and other nodes of a run ended in each status."""
+    return _ask(
+        home,
+        f"select resource_type, status, count(*) as nodes from {DBT_RESULTS} where run_id = ?"
+        " group by all order by all",
+        [run_id],
+    )
+
+
 # Deliveries
 
 
@@ -348,16 +358,20 @@ def export_quarantine(home: Home, path: Path, only: QuarantineFilter = ALL_OPEN)
         else name
         for name, definition in OPS_TABLES[QUARANTINE]
     )
-    try:
-        # Made before the copy, so that it is private from its first byte.
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600))
-    except OSError as error:
-        raise UsageError(
-            f"{path} cannot be written: {error.strerror}",
-            remedy="name a file in a folder that you may write to",
-        ) from error
     target = str(path).replace("'", "''")
     with _reading(home) as connection:
+        try:
+            # Made before the copy, so that it is private from its first byte.
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            try:
+                os.fchmod(descriptor, 0o600)  # a file that was there before may have been open to others
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise UsageError(
+                f"{path} cannot be written: {error.strerror}",
+                remedy="name a file in a folder that you may write to",
+            ) from error
         copied = connection.execute(
             f"copy (select {cells} from {QUARANTINE} where {where}"
             f" order by feed, source_file, batch_id, entity, row_number)"

@@ -82,6 +82,7 @@ class Pipeline:
         """
         require_loader(self.request.target)
         operations.start_run(self.request.home, self.request.run_id, target=self.request.target)
+        logger.info("loading new files")
         with self._recorded():
             path = feeds_path(self.request.home, self.request.feeds)
             feeds = load_feeds(path, self.request.home)
@@ -124,6 +125,7 @@ class Pipeline:
 
         The report may hold failures: call its `require_success`, or `publish`, which does.
         """
+        logger.info("building and testing the models")
         with self._recorded():
             report = self.runner.build(select)
             operations.record_dbt_results(
@@ -157,6 +159,7 @@ class Pipeline:
 
     def publish_tested(self) -> Publication:
         """Publish a build whose success has been checked."""
+        logger.info("publishing the marts")
         publication = publish(
             self.request.home,
             public_tables(self.manifest),

@@ -1,0 +1,17 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Feeds = Annotated[
+    Path | None,
+    typer.Option(
+        "--feeds",
+        envvar="TILLHOUSE_FEEDS",
+        help="A feed file or a folder of them. [default: TILLHOUSE_HOME/feeds]",
+    ),
+]
