@@ -31,9 +31,9 @@ RARE_COLUMNS = ("rejected", "pending", "withdrawn", "duplicate")
 FRESHNESS_COLUMNS = ("feed", "entity", "newest_event_at", "newest_delivery_at", "rows_accepted")
 HEADINGS = {
     "started_at": "started", "object_name": "file", "delivered_at": "delivered", "loaded_at": "loaded",
-    "files_loaded": "files loaded", "files_duplicate": "known before", "files_rejected": "rejected",
+    "files_loaded": "loaded", "files_duplicate": "known", "files_rejected": "rejected",
     "newest_event_at": "newest event", "newest_delivery_at": "newest delivery", "duplicate": "repeated",
-    "rows_quarantined": "quarantined", "failures": "rows",
+    "rows_accepted": "rows", "rows_quarantined": "bad rows", "failures": "rows",
 }  # fmt: skip
 
 Batch = Annotated[str, typer.Argument(help="The batch id, as `tillhouse status --feed FEED` shows it.")]

@@ -5,19 +5,19 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from cli.rendering import plain
 
 # Where the stages of a run and the files of its feeds are told.
-TOLD_BY = ("orchestration.pipeline", "ingestion.intake")
+TOLD_BY = ("orchestration.pipeline", "ingestion.intake", "ingestion.tokens")
 
 
 @contextmanager
-def progress() -> Iterator[None]:
-    """Tell on stderr what goes on inside the block."""
+def progress() -> Iterator[Callable[[str], None]]:
+    """Tell on stderr what goes on inside the block; what is given tells one thing more."""
     handler = ProgressHandler()
     loggers = [logging.getLogger(name) for name in TOLD_BY]
     former = [(logger, logger.level, logger.propagate) for logger in loggers]
@@ -26,7 +26,7 @@ def progress() -> Iterator[None]:
         logger.setLevel(min(logging.INFO, logging.getLogger().level or logging.INFO))
         logger.propagate = False  # or warnings would be told twice
     try:
-        yield
+        yield handler.line
     finally:
         handler.end_feed()
         for logger, level, propagate in former:
@@ -58,10 +58,10 @@ class ProgressHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         batch = getattr(record, "batch", None)
         if record.levelno >= logging.WARNING:
-            self._line(f"{record.levelname.lower()}: {record.getMessage()}")
+            self.line(f"{record.levelname.lower()}: {record.getMessage()}")
         elif batch is None:
             self.end_feed()
-            self._line(record.getMessage())
+            self.line(record.getMessage())
         elif batch.status == "loaded":
             if self._feed is None or self._feed.name != batch.feed:
                 self.end_feed()
@@ -74,11 +74,12 @@ class ProgressHandler(logging.Handler):
         """Print the line of the feed whose files were counted last."""
         if self._feed is not None:
             files = "1 file" if self._feed.files == 1 else f"{self._feed.files:,} files"
-            self._line(
+            self.line(
                 f"  {self._feed.name}: {files}, {self._feed.rows_accepted:,} rows accepted, "
                 f"{self._feed.rows_quarantined:,} in quarantine"
             )
         self._feed = None
 
-    def _line(self, text: str) -> None:
+    def line(self, text: str) -> None:
+        """Print one line under the time."""
         print(f"{time.monotonic() - self._started:6.1f} s  {plain(text)}", file=sys.stderr, flush=True)

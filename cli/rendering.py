@@ -1,8 +1,11 @@
-"""Tables and figures as the terminal shows them, and as a pipe or a file gets them: plain, one row a line."""
+"""Tables and figures as plain text, the same on a terminal, in a pipe and in a file.
+
+A row is always one line and no cell is cut or folded, so that an id can be copied, searched and counted. Where a
+terminal is narrower than a table, it wraps the line itself.
+"""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
@@ -59,7 +62,6 @@ def show_table(
 ) -> None:
     """Print rows under a title and column names; `empty` is said where there are none.
 
-    A terminal gets columns folded to its width; a pipe or a file gets every row on a line of its own.
     `headings` replaces names of columns that would be hard to read.
     """
     listed = [tuple(row) for row in rows]
@@ -72,42 +74,14 @@ def show_table(
         for position in range(len(columns))
     ]
     cells = [[cell(value, column) for column, value in zip(columns, row, strict=True)] for row in listed]
-    if sys.stdout.isatty():
-        _show_on_terminal(title, names, is_numeric, cells)
-    else:
-        _show_in_pipe(title, names, is_numeric, cells)
-
-
-def _show_in_pipe(
-    title: str, names: Sequence[str], is_numeric: Sequence[bool], rows: Sequence[Sequence[str]]
-) -> None:
-    widths = [max(len(row[position]) for row in [names, *rows]) for position in range(len(names))]
+    widths = [max(len(row[position]) for row in [names, *cells]) for position in range(len(names))]
     print(title)
-    for row in [names, *rows]:
+    for row in [names, *cells]:
         parts = (
             text.rjust(width) if right else text.ljust(width)
             for text, width, right in zip(row, widths, is_numeric, strict=True)
         )
         print("  " + "  ".join(parts).rstrip())
-
-
-def _show_on_terminal(
-    title: str, names: Sequence[str], is_numeric: Sequence[bool], rows: Sequence[Sequence[str]]
-) -> None:
-    from rich import box  # noqa: PLC0415  (only a terminal needs it)
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    for name, right in zip(names, is_numeric, strict=True):
-        table.add_column(name, justify="right" if right else "left", overflow="fold")
-    for row in rows:
-        # Text, not markup: square brackets and colons of the data mean nothing here.
-        table.add_row(*(Text(text) for text in row))
-    console = Console(highlight=False, emoji=False)
-    console.print(Text(title, style="bold"))
-    console.print(table)
 
 
 def read_date(option: str, text: str) -> date | None:

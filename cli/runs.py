@@ -137,10 +137,12 @@ def _deliver(home: Home, *, orders: int, seed: int, first: int, last: int | None
 
 def _run(home: Home, *, feeds: Path | None, as_of: date | None, target: str, full_refresh: bool) -> int:
     from cli.progress import progress  # noqa: PLC0415
-    from orchestration.run import run_daily  # noqa: PLC0415  (Dagster takes seconds to import; `--help` must not)
 
     started = time.monotonic()
-    with progress():
+    with progress() as tell:
+        tell("reading the project")
+        from orchestration.run import run_daily  # noqa: PLC0415  (Dagster takes seconds to import; `--help` must not)
+
         outcome = run_daily(home, feeds=feeds, as_of=as_of, target=target, full_refresh=full_refresh)
     _summarise(home, outcome, time.monotonic() - started)
     return int(ExitCode.DATA_REJECTED if outcome.row.files_rejected else ExitCode.OK)
