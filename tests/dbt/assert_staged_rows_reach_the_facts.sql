@@ -4,28 +4,40 @@ with counts as (
     select
         'store orders' as what,
         (select count(*) from {{ ref('stg_store__orders') }}) as staged,
-        (select count(*) from {{ ref('fct_orders') }} where source_system = 'store') as in_fact
+        (
+            select count(*) from {{ ref('fct_orders') }}
+            where source_system = 'store'
+        ) as in_fact
 
     union all
 
     select
         'restaurant orders' as what,
         (select count(distinct order_id) from {{ ref('stg_restaurant__order_items') }}) as staged,
-        (select count(*) from {{ ref('fct_orders') }} where source_system = 'restaurant') as in_fact
+        (
+            select count(*) from {{ ref('fct_orders') }}
+            where source_system = 'restaurant'
+        ) as in_fact
 
     union all
 
     select
         'store lines' as what,
         (select count(*) from {{ ref('stg_store__order_items') }}) as staged,
-        (select count(*) from {{ ref('fct_order_items') }} where source_system = 'store') as in_fact
+        (
+            select count(*) from {{ ref('fct_order_items') }}
+            where source_system = 'store'
+        ) as in_fact
 
     union all
 
     select
         'restaurant lines' as what,
         (select count(*) from {{ ref('stg_restaurant__order_items') }}) as staged,
-        (select count(*) from {{ ref('fct_order_items') }} where source_system = 'restaurant') as in_fact
+        (
+            select count(*) from {{ ref('fct_order_items') }}
+            where source_system = 'restaurant'
+        ) as in_fact
 
 )
 

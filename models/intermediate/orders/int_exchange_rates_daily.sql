@@ -13,10 +13,13 @@ with rates as (
 
 last_events as (
 
-    select max(order_date) as order_date from {{ ref('stg_store__orders') }}
+    select max(order_date) as event_date from {{ ref('stg_store__orders') }}
+    union all
+    -- A payment that arrives before its order is converted on a day of its own.
+    select max(payment_date) as event_date from {{ ref('stg_store__payments') }}
     union all
     -- A day more than the UTC date covers every time zone.
-    select {{ add_days('cast(max(ordered_at) as date)', 1) }} as order_date
+    select {{ add_days('cast(max(ordered_at) as date)', 1) }} as event_date
     from {{ ref('stg_restaurant__order_items') }}
 
 ),
@@ -25,7 +28,7 @@ bounds as (
 
     select
         (select min(rate_date) from rates) as first_date,
-        (select max(order_date) from last_events) as last_date
+        (select max(event_date) from last_events) as last_date
 
 ),
 

@@ -80,7 +80,7 @@ ranked as (
         discount_units - sum(whole_units) over (partition by order_id) as leftover_units,
         row_number() over (
             partition by order_id
-            order by remainder desc, {{ text_order('line_id') }}
+            order by remainder desc, {{ text_order('line_id') }} asc
         ) as remainder_rank
     from divided
 

@@ -24,7 +24,8 @@ store_lines as (
         items.unit_price,
         {{ multiply_money('items.quantity', 'items.unit_price') }} as item_amount,
         cast(0 as numeric(18, 4)) as option_amount,
-        {{ money('items.discount_amount + coalesce(shares.order_discount_share_amount, 0)') }} as discount_amount,
+        {{ money('items.discount_amount + coalesce(shares.order_discount_share_amount, 0)') }}
+            as discount_amount,
         {{ multiply_money('items.quantity', 'versions.list_price') }} as list_price_amount,
         {{ multiply_money('items.quantity', 'versions.unit_cost') }} as cost_amount
     from {{ ref('stg_store__order_items') }} as items
@@ -52,7 +53,8 @@ restaurant_lines as (
         items.order_id,
         items.line_id,
         items.item_name as product_id,
-        {{ surrogate_key(['items.source_system', 'items.item_name', "'only version'"]) }} as product_version_key,
+        {{ surrogate_key(['items.source_system', 'items.item_name', "'only version'"]) }}
+            as product_version_key,
         items.category,
         items.currency,
         items.quantity,

@@ -17,8 +17,10 @@ select
     order_id,
     line_id,
     -- Rounded once per line, not once per option.
-    {{ rounded_money("coalesce(sum(case when option_price > 0 then option_amount end), 0)") }} as option_amount,
-    {{ rounded_money("coalesce(sum(case when option_price < 0 then -option_amount end), 0)") }} as discount_amount
+    {{ rounded_money("coalesce(sum(case when option_price > 0 then option_amount end), 0)") }}
+        as option_amount,
+    {{ rounded_money("coalesce(sum(case when option_price < 0 then -option_amount end), 0)") }}
+        as discount_amount
 from options
 group by
     order_id,

@@ -23,7 +23,7 @@ agreements as (
     select
         order_id,
         {{ any_true('is_loyalty') }} as is_loyalty,
-        not (
+        not(
             min(location_id) = max(location_id)
             and min(currency) = max(currency)
             and min(ordered_at) = max(ordered_at)
