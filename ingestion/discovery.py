@@ -253,11 +253,12 @@ class Discovery:
         contents = {digest for _, digest in present}
         for entry in self._known:
             if entry.status == "pending" and entry.content_sha256 not in contents:
+                can_be_replayed = self._session.can_be_replayed(entry)
+                way_out = f"{'reload --batch' if can_be_replayed else 'withdraw'} {entry.batch_id}"
                 self.waiting.append(
                     WaitingFile(
                         self.feed.name,
                         entry.object_name,
-                        f"a run that broke off left batch {entry.batch_id}, and its file is gone: deliver it again, or"
-                        f" `tillhouse withdraw {entry.batch_id}`",
+                        f"it was not loaded to its end and is gone: deliver it again, or `tillhouse {way_out}`",
                     )
                 )

@@ -142,7 +142,8 @@ class IngestionService:
     def reload(self, run_id: str, *, feed: str | None = None, batch_id: str | None = None) -> IngestionReport:
         """Replay loaded deliveries from bronze, in the order of their numbers, each in one transaction.
 
-        Deliveries that bronze knows and the ledger does not (a lost warehouse) come back under their numbers.
+        Deliveries that bronze knows and the ledger does not (a lost warehouse) come back under their numbers;
+        those that are not asked for stay pending.
 
         Raises:
             NotFoundError: when the feed or the batch is unknown.
@@ -153,7 +154,7 @@ class IngestionService:
             ledger = session.loader.ledger
             if batch_id is not None:
                 entries = [ledger.entry(batch_id)]
-                if entries[0].status != "loaded":
+                if not session.can_be_replayed(entries[0]):
                     raise DataRejectedError(
                         f"batch {batch_id} is {entries[0].status}, so there is nothing to replay",
                         remedy=f"`tillhouse accept {batch_id}` loads it",
@@ -167,7 +168,7 @@ class IngestionService:
                         remedy="`tillhouse status` lists the feeds that have delivered",
                         rule="feed",
                     )
-                entries = [entry for entry in known if entry.status == "loaded"]
+                entries = [entry for entry in known if session.can_be_replayed(entry)]
             results = [session.replay(entry) for entry in entries]
         return summarise(
             results,

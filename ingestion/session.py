@@ -156,7 +156,11 @@ class Session:
             return failed_result(entry, error, "reading its bronze copy")
 
     def restore_entries(self) -> None:
-        """Give the ledger back what only bronze remembers."""
+        """Give the ledger back what only bronze remembers.
+
+        What was loaded is pending until it is replayed: a ledger that says `loaded` of rows that are not there
+        would keep every later run from loading them.
+        """
         ledger = self.loader.ledger
         known = {entry.batch_id for entry in ledger.entries()}
         lost = [
@@ -164,9 +168,21 @@ class Session:
             for path in sorted(self.home.bronze.glob(f"*/*/{RECORD_NAME}"))
             if path.parent.name not in known
         ]
-        if lost:
+        restored = [
+            replace(entry, status="pending", loaded_at=None) if entry.status == "loaded" else entry
+            for entry in lost
+        ]
+        if restored:
             with self.loader.transaction():
-                ledger.insert(lost)
+                ledger.insert(restored)
+
+    def can_be_replayed(self, entry: LedgerEntry) -> bool:
+        """Whether a reload loads this delivery: it is loaded, or was and bronze alone knows."""
+        if entry.status == "loaded":
+            return True
+        folder = self.folder(entry)
+        is_recorded = entry.status == "pending" and (folder / RECORD_NAME).exists()
+        return is_recorded and read_record(folder).entry.status == "loaded"
 
 
 def feed_fingerprint(feed: Feed) -> str:

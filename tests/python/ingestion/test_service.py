@@ -480,6 +480,26 @@ def test_a_lost_warehouse_comes_back_from_bronze_under_the_same_numbers(shop: Sh
     assert shop.run().files_loaded == 0
 
 
+def test_after_a_lost_warehouse_what_was_not_asked_for_is_not_taken_for_loaded(shop: Shop) -> None:
+    shop.add_feed("other_orders", "store.orders")
+    shop.deliver("a.csv", orders(range(3)))
+    shop.deliver("b.csv", orders(range(10, 12)), feed="other_orders")
+    shop.deliver("gone.csv", orders(range(20, 22)), feed="other_orders")
+    shop.run()
+    before = shop.state()
+    shop.home.warehouse.unlink()
+    shop.remove("gone.csv", feed="other_orders")
+    shop.service().reload("one feed", feed="shop_orders")
+    assert shop.statuses("other_orders") == {"b.csv": ["pending"], "gone.csv": ["pending"]}
+    report = shop.run()
+    assert report.files_loaded == 1
+    (waiting,) = report.waiting
+    batch_id = shop.batch_of("gone.csv", "pending")
+    assert waiting.reason.endswith(f"`tillhouse reload --batch {batch_id}`")
+    shop.service().reload("the other", batch_id=batch_id)
+    assert shop.state() == before
+
+
 def test_one_batch_or_one_feed_is_replayed_and_unknown_ones_are_told(shop: Shop) -> None:
     shop.deliver("a.csv", orders(range(3)))
     shop.deliver("b.csv", orders(range(10, 12)))
