@@ -137,6 +137,13 @@ class IngestionService:
                 session.loader.withdraw(withdrawn)
                 session.record_attempt(withdrawn, "withdraw", self._fingerprint(entry.feed))
             session.rewrite_record(withdrawn)
+            if self._feed(entry.feed) is None:
+                # Without the definition nobody can tell later whether it has changed since the loading.
+                message = (
+                    f"withdrawn by hand; the feed {entry.feed!r} is in none of the feed files named here, so it"
+                    " stays out until `tillhouse accept`, whatever is corrected"
+                )
+                return result_of(withdrawn, (), message=message)
             return result_of(withdrawn, ())
 
     def reload(self, run_id: str, *, feed: str | None = None, batch_id: str | None = None) -> IngestionReport:

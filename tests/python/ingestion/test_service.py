@@ -321,6 +321,16 @@ def test_a_file_withdrawn_after_its_mapping_was_corrected_loads_again_with_the_n
     assert shop.run().files_loaded == 0
 
 
+def test_withdrawing_without_its_feed_file_says_that_the_file_stays_out(shop: Shop) -> None:
+    shop.deliver("a.csv", orders(range(3)))
+    shop.run()
+    shop.change(business_timezone="Europe/Berlin")
+    result = service.IngestionService(shop.home, ()).withdraw(shop.batch_of("a.csv"), "by-hand")
+    assert "`tillhouse accept`" in str(result.message)
+    shop.run()
+    assert shop.statuses() == {"a.csv": ["withdrawn"]}
+
+
 def test_a_withdrawn_file_stays_out_when_its_feed_changes_later(shop: Shop) -> None:
     shop.deliver("a.csv", orders(range(3)))
     shop.run()
