@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.options import Feeds
-from cli.rendering import cell, say, show_table
+from cli.rendering import cell, counted, say, show_table
 from settings.errors import ExitCode, UsageError
 from settings.home import Home
 from settings.writer_lock import writer_lock
@@ -139,7 +139,8 @@ def reload(
         say("nothing to replay: no file is loaded")
         return int(ExitCode.OK)
     say(
-        f"replayed {report.files_loaded:,} of {report.files_seen:,} files: {report.rows_accepted:,} rows accepted, "
+        f"replayed {report.files_loaded:,} of {counted(report.files_seen, 'file')}: "
+        f"{counted(report.rows_accepted, 'row')} accepted, "
         f"{report.rows_quarantined:,} in quarantine"
     )
     for batch in report.blocking:
@@ -168,7 +169,8 @@ def _told(result: BatchResult) -> int:
         return int(ExitCode.OK)
     if result.status == "loaded":
         say(
-            f"{where}: loaded ({result.rows_accepted:,} rows accepted, {result.rows_quarantined:,} in quarantine)"
+            f"{where}: loaded ({counted(result.rows_accepted, 'row')} accepted, "
+            f"{result.rows_quarantined:,} in quarantine)"
         )
     else:
         say(f"{where}: {result.message or result.status}")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from cli.rendering import plain
+from cli.rendering import counted, plain
 
 # Where the stages of a run and the files of its feeds are told.
 TOLD_BY = ("orchestration.pipeline", "ingestion.intake", "ingestion.tokens")
@@ -73,9 +73,9 @@ class ProgressHandler(logging.Handler):
     def end_feed(self) -> None:
         """Print the line of the feed whose files were counted last."""
         if self._feed is not None:
-            files = "1 file" if self._feed.files == 1 else f"{self._feed.files:,} files"
             self.line(
-                f"  {self._feed.name}: {files}, {self._feed.rows_accepted:,} rows accepted, "
+                f"  {self._feed.name}: {counted(self._feed.files, 'file')}, "
+                f"{counted(self._feed.rows_accepted, 'row')} accepted, "
                 f"{self._feed.rows_quarantined:,} in quarantine"
             )
         self._feed = None

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli.rendering import cell, read_date, say, show_table
+from cli.rendering import cell, counted, read_date, say, show_table
 from settings.errors import ExitCode, UsageError
 from settings.home import Home
 
@@ -112,5 +112,5 @@ def export(
     count = operations.export_quarantine(
         Home.from_environment(), path, operations.QuarantineFilter(feed=feed, rule=rule, batch_id=batch_id)
     )
-    say(f"{count:,} rows written to {path}")
+    say(f"{counted(count, 'row')} written to {path}")
     return int(ExitCode.OK)

@@ -31,6 +31,11 @@ def plain(text: str) -> str:
     )
 
 
+def counted(number: int, noun: str) -> str:
+    """ "1 file", "2,000 files"."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def cell(value: Any, column: str = "") -> str:
     """One value on one line.
 

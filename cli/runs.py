@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.options import Feeds
-from cli.rendering import read_date, say, show_table
+from cli.rendering import counted, read_date, say, show_table
 from settings.errors import ExitCode, UsageError
 from settings.home import PROJECT_ROOT, Home
 
@@ -183,10 +183,9 @@ def _tests(home: Home, run_id: str) -> None:
         (record["resource_type"], record["status"]): record["nodes"]
         for record in operations.dbt_result_counts(home, run_id).records()
     }
-    warned = counts.get(("test", "warn"), 0)
     say(
         f"marts: {counts.get(('model', 'success'), 0):,} models built, {counts.get(('test', 'pass'), 0):,} tests "
-        f"passed, {warned:,} {'warning' if warned == 1 else 'warnings'}"
+        f"passed, {counted(counts.get(('test', 'warn'), 0), 'warning')}"
     )
 
 
