@@ -15,6 +15,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import duckdb
+
 from settings.errors import BuildFailedError, ConfigurationError
 from settings.home import HOME_VARIABLE, PROJECT_ROOT, Home
 
@@ -186,7 +188,8 @@ class DbtRunner:
                 remedy=f"read {self.settings.home.logs / 'dbt.log'}",
                 rule="build_failed",
             )
-        return BuildReport(results=tuple(_node_results(outcome.result)), seconds=outcome.result.elapsed_time)
+        results = tuple(_node_results(outcome.result, self.settings.home))
+        return BuildReport(results=results, seconds=outcome.result.elapsed_time)
 
     def _invoke_parse(self) -> None:
         outcome = self._invoke("parse", manifest=None)
@@ -222,7 +225,7 @@ def _release_connections() -> None:
         step()
 
 
-def _node_results(run_results: Any) -> Iterator[NodeResult]:
+def _node_results(run_results: Any, home: Home) -> Iterator[NodeResult]:
     for result in run_results.results:
         node = result.node
         resource_type = str(node.resource_type)
@@ -236,9 +239,31 @@ def _node_results(run_results: Any) -> Iterator[NodeResult]:
             severity=str(getattr(node.config, "severity", "") or "").lower(),
             failures=result.failures,
             seconds=float(result.execution_time),
-            message=str(result.message or ""),
+            message=message_of(result, home),
             tested_models=(attached,) if attached else depends_on,
         )
+
+
+def message_of(result: Any, home: Home) -> str:
+    """What dbt says; of a failed test also which rules are broken, and what its description says about that."""
+    said = str(result.message or "")
+    if str(result.status) != "fail":
+        return said
+    parts = [said, _broken_rules(result.node, home), str(getattr(result.node, "description", "") or "")]
+    return ". ".join(part.strip().rstrip(".") for part in parts if part.strip())
+
+
+def _broken_rules(node: Any, home: Home) -> str:
+    """Names and row counts out of a `rules_hold` test: dbt tells only how many rules are broken."""
+    metadata = getattr(node, "test_metadata", None)
+    if metadata is None or metadata.name != "rules_hold" or not home.warehouse.is_file():
+        return ""
+    try:
+        with duckdb.connect(str(home.warehouse), read_only=True) as connection:
+            rows = connection.execute(node.compiled_code).fetchall()
+    except duckdb.Error:  # another target, or a profile with a file of its own
+        return ""
+    return "broken: " + ", ".join(f"{rule} (in {count} rows)" for rule, count in rows)
 
 
 def project_fingerprint(manifest: Mapping[str, Any], settings: BuildSettings) -> str:

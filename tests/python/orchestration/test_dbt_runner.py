@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from orchestration.dbt_runner import (
@@ -15,6 +16,7 @@ from orchestration.dbt_runner import (
     DbtRunner,
     NodeResult,
     dbt_arguments,
+    message_of,
     profiles_directory,
     project_fingerprint,
 )
@@ -151,3 +153,39 @@ def test_the_fingerprint_sees_target_and_as_of_date() -> None:
         )
     }
     assert len(prints) == 3
+
+
+@dataclass
+class FakeMetadata:
+    name: str
+
+
+@dataclass
+class FakeNode:
+    compiled_code: str
+    description: str = ""
+    test_metadata: FakeMetadata | None = None
+
+
+@dataclass
+class FakeResult:
+    node: FakeNode
+    status: str = "fail"
+    message: str = "Got 2 results"
+
+
+def test_a_failed_test_tells_which_rules_are_broken_and_what_to_do(tmp_path: Path) -> None:
+    home = Home(tmp_path).ensure()
+    rows = "select * from (values ('rate_is_known', 3), ('net_is_gross_less_discount', 1))"
+    rules = FakeNode(rows, "Add the rate.", FakeMetadata("rules_hold"))
+    assert message_of(FakeResult(rules), home) == "Got 2 results. Add the rate"
+    duckdb.connect(str(home.warehouse)).close()
+    broken = "broken: rate_is_known (in 3 rows), net_is_gross_less_discount (in 1 rows)"
+    assert message_of(FakeResult(rules), home) == f"Got 2 results. {broken}. Add the rate"
+    elsewhere = replace(rules, compiled_code="select * from not_here")
+    assert message_of(FakeResult(elsewhere), home) == "Got 2 results. Add the rate"
+    # Rows of other tests may be anything, so they are not shown.
+    assert message_of(FakeResult(replace(rules, test_metadata=FakeMetadata("unique"))), home) == (
+        "Got 2 results. Add the rate"
+    )
+    assert message_of(FakeResult(rules, status="warn"), home) == "Got 2 results"
