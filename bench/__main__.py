@@ -17,17 +17,18 @@ from pathlib import Path
 from bench.measure import Measurement, describe_machine, measure_step
 from bench.report import write_report
 
+FOLDER = Path(__file__).parent
 STEPS = ("generate", "ingest", "build_models", "build_with_tests", "publish")
 
 
-def main() -> None:
-    """Parse the words, measure, print the table, write JSON and bench/README.md."""
+def main(arguments: list[str] | None = None) -> None:
+    """Parse the words, measure, print the table, write JSON and, where asked, bench/README.md."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--orders", type=int, default=1_000_000, help="orders of the sample (both systems)")
     parser.add_argument("--pairs", type=int, default=1, help="how often the two whole runs are paired")
     parser.add_argument("--folder", type=Path, help="where the data goes (default: a temporary folder)")
     parser.add_argument("--readme", action="store_true", help="also write bench/README.md from all results")
-    words = parser.parse_args()
+    words = parser.parse_args(arguments)
 
     scratch = Path(tempfile.mkdtemp(prefix="tillhouse-bench-", dir=words.folder))
     try:
@@ -39,14 +40,14 @@ def main() -> None:
         "orders": words.orders,
         "steps": [measurement.as_dict() for measurement in measurements],
     }
-    path = Path(__file__).parent / "results" / f"{words.orders}.json"
+    path = FOLDER / "results" / f"{words.orders}.json"
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     print(write_report([result]))
     if words.readme:
         everything = [json.loads(found.read_text("utf-8")) for found in path.parent.glob("*.json")]
         everything.sort(key=lambda found: int(found["orders"]))
-        (Path(__file__).parent / "README.md").write_text(write_report(everything), encoding="utf-8")
+        (FOLDER / "README.md").write_text(write_report(everything), encoding="utf-8")
 
 
 def measure_all(scratch: Path, *, orders: int, pairs: int) -> list[Measurement]:
