@@ -198,8 +198,10 @@ class Ledger:
         self._connection.execute(f"delete from {LOAD_LEDGER} where batch_id = ?", [batch_id])
 
     def to_try_again(self, feed: str, fingerprint: str) -> set[str]:
-        """Deliveries that a corrected feed file may turn out differently: rejected under another definition of
-        the feed, or withdrawn when the definition was no longer the one that they were loaded under.
+        """Deliveries that a corrected feed file may turn out differently.
+
+        They were rejected under another definition of the feed (or under one that a lost warehouse took with
+        it), or withdrawn when the definition was no longer the one that they were loaded under.
 
         Args:
             fingerprint: of the feed's definition now.
@@ -208,7 +210,7 @@ class Ledger:
             "select ledger.batch_id, ledger.status,"
             " arg_max(attempts.feed_fingerprint, attempts.attempted_at) filter (action in ('load', 'accept')),"
             " arg_max(attempts.feed_fingerprint, attempts.attempted_at) filter (action = 'withdraw')"
-            f" from {LOAD_LEDGER} as ledger join {LOAD_ATTEMPTS} as attempts using (batch_id)"
+            f" from {LOAD_LEDGER} as ledger left join {LOAD_ATTEMPTS} as attempts using (batch_id)"
             " where ledger.feed = ? and (ledger.status = 'rejected'"
             " or (ledger.status = 'withdrawn' and ledger.rule = 'withdrawn'))"
             " group by all",

@@ -157,7 +157,7 @@ class IngestionService:
             DataRejectedError: when the batch is not loaded.
         """
         with self._session(run_id) as session:
-            session.restore_entries()
+            damaged = session.restore_entries()
             ledger = session.loader.ledger
             if batch_id is not None:
                 entries = [ledger.entry(batch_id)]
@@ -176,10 +176,10 @@ class IngestionService:
                         rule="feed",
                     )
                 entries = [entry for entry in known if session.can_be_replayed(entry)]
-            results = [session.replay(entry) for entry in entries]
+            results = [*damaged, *(session.replay(entry) for entry in entries)]
         return summarise(
             results,
-            files_seen=len(entries),
+            files_seen=len(results),
             files_duplicate=0,
             blocking=[result for result in results if result.status == "failed"],
         )

@@ -155,34 +155,42 @@ class Session:
         except (duckdb.Error, ValueError) as error:  # a damaged parquet is a ValueError to Arrow
             return failed_result(entry, error, "reading its bronze copy")
 
-    def restore_entries(self) -> None:
-        """Give the ledger back what only bronze remembers.
+    def restore_entries(self) -> list[BatchResult]:
+        """Give the ledger back what only bronze remembers. Returns the deliveries whose record is damaged.
 
         What was loaded is pending until it is replayed: a ledger that says `loaded` of rows that are not there
         would keep every later run from loading them.
         """
         ledger = self.loader.ledger
         known = {entry.batch_id for entry in ledger.entries()}
-        lost = [
-            read_record(path.parent).entry
-            for path in sorted(self.home.bronze.glob(f"*/*/{RECORD_NAME}"))
-            if path.parent.name not in known
-        ]
-        restored = [
-            replace(entry, status="pending", loaded_at=None) if entry.status == "loaded" else entry
-            for entry in lost
-        ]
+        restored, damaged = list[LedgerEntry](), list[BatchResult]()
+        for path in sorted(self.home.bronze.glob(f"*/*/{RECORD_NAME}")):
+            folder = path.parent
+            if folder.name in known:
+                continue
+            try:
+                entry = read_record(folder).entry
+            except DataRejectedError as error:
+                message = told(error)
+                damaged.append(
+                    BatchResult(folder.name, folder.parent.name, "", "failed", error.rule, message)
+                )
+                continue
+            is_loaded = entry.status == "loaded"
+            restored.append(replace(entry, status="pending", loaded_at=None) if is_loaded else entry)
         if restored:
             with self.loader.transaction():
                 ledger.insert(restored)
+        return damaged
 
     def can_be_replayed(self, entry: LedgerEntry) -> bool:
         """Whether a reload loads this delivery: it is loaded, or was and bronze alone knows."""
         if entry.status == "loaded":
             return True
-        folder = self.folder(entry)
-        is_recorded = entry.status == "pending" and (folder / RECORD_NAME).exists()
-        return is_recorded and read_record(folder).entry.status == "loaded"
+        try:
+            return entry.status == "pending" and read_record(self.folder(entry)).entry.status == "loaded"
+        except DataRejectedError:
+            return False  # bronze has no record of it, or a damaged one
 
 
 def feed_fingerprint(feed: Feed) -> str:

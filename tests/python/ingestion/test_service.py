@@ -510,6 +510,32 @@ def test_after_a_lost_warehouse_what_was_not_asked_for_is_not_taken_for_loaded(s
     assert shop.state() == before
 
 
+def test_after_a_lost_warehouse_a_damaged_record_costs_only_its_delivery(shop: Shop) -> None:
+    shop.deliver("a.csv", orders(range(3)))
+    shop.deliver("b.csv", orders(range(10, 12)))
+    shop.run()
+    damaged = shop.batch_of("a.csv")
+    (shop.home.bronze / "shop_orders" / damaged / "batch.json").write_text("{")
+    before = shop.state()
+    shop.home.warehouse.unlink()
+    report = shop.service().reload("rebuild")
+    assert [(batch.batch_id, batch.rule) for batch in report.blocking] == [(damaged, "bronze")]
+    assert shop.ids() == ["00010", "00011"]
+    shop.run()
+    assert [row[0] for row in before["raw.store_orders"]] == shop.ids()
+
+
+def test_after_a_lost_warehouse_a_rejected_file_still_follows_its_corrected_feed(shop: Shop) -> None:
+    shop.change(quarantine_threshold={"share": 0.1, "rows": 2})
+    shop.deliver("rejected.csv", orders(range(5), bad=range(20, 25)))
+    shop.run()
+    shop.home.warehouse.unlink()
+    shop.service().reload("rebuild")
+    shop.change(quarantine_threshold={"share": 0.9, "rows": 2})
+    shop.run()
+    assert shop.statuses() == {"rejected.csv": ["loaded"]}
+
+
 def test_one_batch_or_one_feed_is_replayed_and_unknown_ones_are_told(shop: Shop) -> None:
     shop.deliver("a.csv", orders(range(3)))
     shop.deliver("b.csv", orders(range(10, 12)))
