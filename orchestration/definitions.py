@@ -45,6 +45,8 @@ def build_definitions(manifest: Mapping[str, Any], warehouse: WarehouseRun | Non
         ],
         sensors=[landing_sensor(job)],
         resources={"warehouse": warehouse or WarehouseRun()},
+        # Of runs started from the asset graph: what one step has tested, the next one publishes.
+        executor=dg.in_process_executor,
     )
 
 

@@ -17,7 +17,7 @@ from ingestion.report import BatchResult, IngestionReport
 from ingestion.service import IngestionService
 from orchestration.dbt_runner import BuildReport, BuildSettings, DbtRunner, project_fingerprint
 from orchestration.publish import Publication, public_tables, publish, read_publication
-from settings.errors import ConfigurationError, DataRejectedError
+from settings.errors import BuildFailedError, ConfigurationError, DataRejectedError
 from settings.home import Home
 
 logger = logging.getLogger(__name__)
@@ -59,6 +59,7 @@ class Pipeline:
     request: RunRequest
     _runner: DbtRunner | None = field(default=None, init=False, repr=False)
     _manifest: Mapping[str, Any] | None = field(default=None, init=False, repr=False)
+    _has_passed: bool = field(default=False, init=False, repr=False)
 
     @property
     def runner(self) -> DbtRunner:
@@ -127,7 +128,9 @@ class Pipeline:
         """
         logger.info("building and testing the models")
         with self._recorded():
+            self._has_passed = False
             report = self.runner.build(select)
+            self._has_passed = not select and not report.failures
             operations.record_dbt_results(
                 self.request.home,
                 self.request.run_id,
@@ -158,7 +161,17 @@ class Pipeline:
             return self.publish_tested()
 
     def publish_tested(self) -> Publication:
-        """Publish a build whose success has been checked."""
+        """Publish what this run has built and tested.
+
+        Raises:
+            BuildFailedError: when it has not built everything: then the warehouse may hold what a failed run left.
+        """
+        if not self._has_passed:
+            raise BuildFailedError(
+                "this run has not built and tested all models, so nothing is published",
+                remedy="run the job `daily`, or `tillhouse run`; single models become visible with the next whole run",
+                rule="not_tested",
+            )
         logger.info("publishing the marts")
         publication = publish(
             self.request.home,
@@ -172,6 +185,7 @@ class Pipeline:
             self.request.run_id,
             status=RunStatus.SUCCEEDED,
             published_at=publication.published_at,
+            as_of_date=self.request.as_of,
         )
         return publication
 

@@ -51,6 +51,14 @@ def test_no_asset_stands_apart_as_a_source_that_nothing_makes(definitions: dg.De
     assert {key.to_user_string() for key in graph.external_asset_keys} == set()
 
 
+def test_every_run_is_one_process_so_that_only_what_it_tested_is_published(
+    definitions: dg.Definitions,
+) -> None:
+    # `__ASSET_JOB` is what the asset graph's button "materialize all" starts.
+    for name in (DAILY_JOB, "__ASSET_JOB"):
+        assert definitions.resolve_job_def(name).executor_def is dg.in_process_executor
+
+
 def test_the_daily_job_runs_once_a_day_in_utc(definitions: dg.Definitions) -> None:
     schedule = definitions.resolve_schedule_def("every_day")
     assert (schedule.cron_schedule, schedule.execution_timezone, schedule.job_name) == (
