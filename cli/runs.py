@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from orchestration.run import RunOutcome
 
 SAMPLE_FEEDS = PROJECT_ROOT / "examples" / "feeds" / "sample.yml"
+# The as-of date is the one asked for, else that of the latest order: not every shop has locations or known customers.
 HEADLINES = """
     with as_of_dates as (
-        select source_system, max(as_of_date) as as_of_date
-        from marts.mart_location_performance
+        select source_system, coalesce($asked::date, max(order_date)) as as_of_date
+        from marts.fct_orders
         group by source_system
     )
 
@@ -164,7 +165,7 @@ def _summarise(home: Home, outcome: RunOutcome, seconds: float) -> None:
         say(f"nothing new: the published marts are current ({seconds:.1f} s)")
     else:
         _tests(home, outcome.run_id)
-        _headlines(home)
+        _headlines(home, row.as_of_date)
         say(f"published in {seconds:.1f} s")
     say("\nWhat to look at next:")
     if row.files_rejected:
@@ -189,11 +190,11 @@ def _tests(home: Home, run_id: str) -> None:
     )
 
 
-def _headlines(home: Home) -> None:
+def _headlines(home: Home, asked: date | None) -> None:
     from orchestration.publish import open_published  # noqa: PLC0415  (not for `--help`)
 
     with open_published(home) as connection:
-        found = connection.execute(HEADLINES)
+        found = connection.execute(HEADLINES, {"asked": asked})
         columns = [column[0] for column in found.description or []]
         rows = found.fetchall()
     show_table("Published", columns, rows, empty="the published marts hold no order yet")
