@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import logging
 import sys
@@ -84,11 +85,11 @@ def main(arguments: list[str] | None = None) -> None:
             traceback.print_exc()
         _tell(error)
     except Exception as error:
-        extra = _missing_extra(error)
         if debug:
             raise
-        if extra is not None:
-            _tell(extra)
+        known = _missing_extra(error) or _full_disk(error)
+        if known is not None:
+            _tell(known)
         print(
             plain(f"error: {type(error).__name__}: {error}") + "\n"
             "  what to do: this looks like a fault of tillhouse; run again with `tillhouse --debug …` and report it",
@@ -100,6 +101,18 @@ def main(arguments: list[str] | None = None) -> None:
 def _tell(error: TillhouseError) -> None:
     print(f"error: {plain(str(error))}", file=sys.stderr)
     sys.exit(int(error.exit_code))
+
+
+def _full_disk(error: Exception) -> ConfigurationError | None:
+    """What to do where the disk is full, which the database and the operating system tell in their own ways."""
+    is_full = isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
+    if not is_full and "no space left on device" not in str(error).lower():
+        return None
+    return ConfigurationError(
+        f"the disk is full: {error}",
+        remedy="free some room and run again; what was committed stays, and nothing half written is used",
+        rule="disk_full",
+    )
 
 
 def _missing_extra(error: Exception) -> ConfigurationError | None:

@@ -104,6 +104,11 @@ def start_run(home: Home, run_id: str, *, target: str) -> None:
     """Note that a run begins. A run id that is there already begins again."""
     with _writing(home) as connection:
         connection.execute(f"delete from {RUNS} where run_id = ?", [run_id])
+        # The writer's lock is held: a run that still looks busy was killed.
+        connection.execute(
+            f"update {RUNS} set status = 'failed', message = 'the process ended before the run did'"
+            " where status = 'running'"
+        )
         connection.execute(
             f"insert into {RUNS} (run_id, started_at, target, status, files_seen, files_loaded, files_duplicate,"
             " files_rejected, rows_read, rows_accepted, rows_quarantined)"

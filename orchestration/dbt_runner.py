@@ -210,9 +210,12 @@ class DbtRunner:
         settings = replace(self.settings, select=select) if select else self.settings
         words = dbt_arguments(command, settings, profiles_dir=profiles_directory())
         try:
-            return dbtRunner(manifest=manifest).invoke(words)
+            outcome = dbtRunner(manifest=manifest).invoke(words)
         finally:
             _release_connections()
+        if outcome.exception is not None and not isinstance(outcome.exception, Exception):
+            raise outcome.exception  # Ctrl-C, which dbt hands back as if it were a failure of the project
+        return outcome
 
 
 def _release_connections() -> None:

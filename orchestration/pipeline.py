@@ -144,10 +144,13 @@ class Pipeline:
             )  # fmt: skip
         return report
 
-    def fail(self, error: Exception) -> None:
+    def fail(self, error: BaseException) -> None:
         """Note that the run failed, and why."""
         operations.finish_run(
-            self.request.home, self.request.run_id, status=RunStatus.FAILED, message=str(error)
+            self.request.home,
+            self.request.run_id,
+            status=RunStatus.FAILED,
+            message=str(error) or type(error).__name__,
         )
 
     def publish(self, report: BuildReport) -> Publication:
@@ -196,7 +199,7 @@ class Pipeline:
     def _recorded(self) -> Iterator[None]:
         try:
             yield
-        except Exception as error:
+        except BaseException as error:  # Ctrl-C too: a run that ended must not look as if it went on
             self.fail(error)
             raise
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.metadata
 import os
 import shlex
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 import typer
 from bakery import call
@@ -167,6 +169,27 @@ def test_a_fault_of_ours_is_told_as_one_and_shows_its_traceback_under_debug(
     assert "Traceback" not in said.err
     with pytest.raises(ZeroDivisionError):
         call(capsys, "--debug", "quarantine", "list")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device", "/somewhere/bronze"),
+        duckdb.IOException('IO Error: Could not write file "x.tmp": No space left on device'),
+    ],
+    ids=["from the operating system", "from the database"],
+)
+def test_a_full_disk_is_told_as_one(
+    error: Exception, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(operations, "quarantine_summary", fail)
+    said = call(capsys, "quarantine", "list")
+    assert said.code == ExitCode.CONFIGURATION
+    assert "the disk is full" in said.err
+    assert "free some room" in said.err
 
 
 @pytest.mark.parametrize(("module", "extra"), [("dagster", "orchestration"), ("dbt.cli.main", "warehouse")])

@@ -66,6 +66,16 @@ def test_a_run_that_begins_again_starts_from_nothing(tmp_path: Path) -> None:
         operations.run_row(home, "r3")
 
 
+def test_a_run_that_was_killed_is_called_failed_by_the_next_one(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    operations.start_run(home, "killed", target="duckdb")
+    operations.start_run(home, "next", target="duckdb")
+    found = {row["run_id"]: row for row in operations.last_runs(home, limit=5).records()}
+    assert found["killed"]["status"] == "failed"
+    assert "ended before" in found["killed"]["message"]
+    assert found["next"]["status"] == "running"
+
+
 def test_dbt_results_replace_those_of_the_same_run(tmp_path: Path) -> None:
     home = Home(tmp_path / "home")
     good = ("model.t.a", "model", "a", "success", None, None, 0.5, None)

@@ -9,6 +9,7 @@ from typing import Any
 
 import duckdb
 import pytest
+from dbt.cli.main import dbtRunner, dbtRunnerResult
 
 from orchestration.dbt_runner import (
     BuildReport,
@@ -110,6 +111,17 @@ def test_a_selector_that_dbt_refuses_is_an_error_of_ours(tmp_path: Path) -> None
     runner = DbtRunner(BuildSettings(Home(tmp_path / "home"), select=("state:modified",)))
     with pytest.raises(BuildFailedError, match="stopped before it ran"):
         runner.build()
+
+
+def test_ctrl_c_inside_dbt_is_no_failure_of_the_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any, **__: Any) -> Any:
+        return dbtRunnerResult(success=False, exception=KeyboardInterrupt())
+
+    monkeypatch.setattr(dbtRunner, "invoke", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        DbtRunner(BuildSettings(Home(tmp_path / "home"))).parse()
 
 
 def manifest(**changes: Any) -> dict[str, Any]:
