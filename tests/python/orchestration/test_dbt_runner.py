@@ -155,6 +155,19 @@ def test_the_fingerprint_sees_every_change_that_can_change_a_mart(changed: dict[
     assert project_fingerprint(manifest(**changed), SETTINGS) != project_fingerprint(manifest(), SETTINGS)
 
 
+def test_the_fingerprint_sees_into_a_seed_too_large_for_dbt_to_hash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestration.dbt_runner.PROJECT_ROOT", tmp_path)
+    (tmp_path / "dbt_project.yml").write_text("name: x")
+    seed = {"checksum": {"name": "path", "checksum": "rates.csv"}, "original_file_path": "rates.csv"}
+    prints = set()
+    for rate in ("1.1", "1.2"):
+        (tmp_path / "rates.csv").write_text(rate)
+        prints.add(project_fingerprint(manifest(model=seed), SETTINGS))
+    assert len(prints) == 2
+
+
 def test_the_fingerprint_sees_target_and_as_of_date() -> None:
     prints = {
         project_fingerprint(manifest(), settings)
