@@ -7,14 +7,13 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 
-from sample_data.generator import generate
-from sample_data.plan import SamplePlan
-
 from ingestion import operations
 from orchestration.dbt_runner import DbtRunner
 from orchestration.pipeline import Pipeline, RunRequest
 from orchestration.publish import public_tables, publish
 from orchestration.run import run_daily
+from sample_data.generator import generate
+from sample_data.plan import SamplePlan
 from settings.home import PROJECT_ROOT, Home
 
 SAMPLE_FEEDS = PROJECT_ROOT / "examples" / "feeds" / "sample.yml"
