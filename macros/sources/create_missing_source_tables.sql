@@ -8,7 +8,7 @@
         {%- for source in sources %}
             create table if not exists {{ source.schema }}.{{ source.identifier }} (
                 {%- for column in source.columns.values() %}
-                {{ column.name }} {{ column.data_type }}{{ ',' if not loop.last }}
+                {{ column.name }} {{ text_type() | trim if column.data_type == 'varchar' else column.data_type }}{{ ',' if not loop.last }}
                 {%- endfor %}
             );
         {%- endfor -%}

@@ -20,7 +20,7 @@ broken_days as (
 
     select
         'fct_revenue_daily' as compared_with,
-        cast(coalesce(revenue.revenue_date, by_day.sales_date) as varchar) as period
+        cast(coalesce(revenue.revenue_date, by_day.sales_date) as {{ text_type() }}) as period
     from {{ ref('fct_revenue_daily') }} as revenue
     full outer join by_day
         on
