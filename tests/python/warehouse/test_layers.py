@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -27,10 +28,15 @@ CLOCKS_AND_TARGETS = re.compile(
 
 
 @pytest.fixture(scope="module")
-def manifest(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Any]:
+def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    return Home(tmp_path_factory.mktemp("layers"))
+
+
+@pytest.fixture(scope="module")
+def manifest(home: Home) -> Mapping[str, Any]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DBT_PROFILES_DIR", str(PROJECT_ROOT))
-        return DbtRunner(BuildSettings(Home(tmp_path_factory.mktemp("layers")))).parse()
+        return DbtRunner(BuildSettings(home)).parse()
 
 
 def layer(node: Mapping[str, Any]) -> str:
@@ -115,6 +121,16 @@ def test_money_is_never_a_float(manifest: Mapping[str, Any]) -> None:
         and not str(column["data_type"]).startswith(("numeric", "decimal"))
     ]
     assert wrong == []
+
+
+def test_the_calendar_is_the_time_spine_of_metrics(manifest: Mapping[str, Any], home: Home) -> None:
+    assert manifest["nodes"]["model.tillhouse.dim_date"]["time_spine"]
+    semantic = json.loads((home.dbt_target / "semantic_manifest.json").read_text(encoding="utf-8"))
+    spines = [
+        (spine["node_relation"]["alias"], spine["primary_column"])
+        for spine in semantic["project_configuration"]["time_spines"]
+    ]
+    assert spines == [("dim_date", {"name": "date_day", "time_granularity": "day"})]
 
 
 def test_the_catalogue_of_marts_holds_what_the_design_promises(manifest: Mapping[str, Any]) -> None:
