@@ -262,6 +262,27 @@ def ledger_entries(
     return found
 
 
+def batches_of_file(home: Home, object_name: str, *, feed: str | None = None) -> list[str]:
+    """Ids of the loaded deliveries that came under this name, oldest number first.
+
+    Raises:
+        NotFoundError: when there is none.
+    """
+    found = _ask(
+        home,
+        f"select batch_id from {LOAD_LEDGER} where object_name = ? and status = 'loaded'"
+        " and (?::varchar is null or feed = ?) order by load_sequence, batch_id",
+        [object_name, feed, feed],
+    )
+    if not found.rows:
+        raise NotFoundError(
+            f"no loaded delivery is named {object_name!r}",
+            remedy="`tillhouse status --feed <feed>` lists the deliveries of a feed",
+            rule="file",
+        )
+    return [str(batch_id) for (batch_id,) in found.rows]
+
+
 def freshness(home: Home) -> Table:
     """One row per feed and entity: newest event, newest delivery, last load, rows in the warehouse."""
     return _ask(

@@ -10,19 +10,23 @@ Dagster reads the annotations of its functions when they are defined, so this mo
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import duckdb
 from dagster_dbt import build_dbt_asset_specs
 from pydantic import PrivateAttr
 
 from ingestion.contract import load_contracts
+from ingestion.feed import Feed
+from ingestion.report import IngestionReport
 from orchestration.dbt_runner import BuildReport, NodeResult
-from orchestration.pipeline import Pipeline, RunRequest
+from orchestration.pipeline import Pipeline, Replay, RunRequest
 from orchestration.publish import public_models
 from orchestration.translator import DBT_TESTS_CHECK, UNIQUE_ID_METADATA, TillhouseTranslator
+from settings.errors import BusyError
 from settings.home import Home
 from settings.writer_lock import writer_lock
 
@@ -34,8 +38,23 @@ PUBLISHED_KEY = dg.AssetKey(["published", "warehouse"])
 Event = dg.MaterializeResult[Any] | dg.AssetCheckResult
 
 
+# The daily run is due every 24 hours; what is two hours late warns, what missed half a day more fails.
+FRESH_FOR = dg.FreshnessPolicy.time_window(warn_window=timedelta(hours=26), fail_window=timedelta(hours=38))
+# A reader's lock, a busy disk or a broken connection passes; a wrong file or a failed test does not.
+TRANSIENT_ERRORS = (BusyError, ConnectionError, TimeoutError, duckdb.IOException, duckdb.TransactionException)
+RETRIES = dg.RetryPolicy(max_retries=3, delay=5, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
+MOST_TAGGED_BATCHES = 50  # a tag is read by people; the ledger names every batch of a run
+
+
 class WarehouseRun(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """One run over one home folder. Holds the writer's lock from the first step to the last."""
+    """One run over one home folder. Holds the writer's lock from the first step to the last.
+
+    Attributes:
+        home, feeds: folders and files; empty for those of the environment.
+        as_of: a date, YYYY-MM-DD; empty for the latest order date of each system.
+        reload_feed, reload_batch, reload_file: what to replay from bronze in place of loading new files.
+        reload_all: replay every feed.
+    """
 
     home: str = ""
     feeds: str = ""
@@ -43,6 +62,10 @@ class WarehouseRun(dg.ConfigurableResource):  # type: ignore[type-arg]
     as_of: str = ""
     full_refresh: bool = False
     engine: str = "duckdb"
+    reload_feed: str = ""
+    reload_batch: str = ""
+    reload_file: str = ""
+    reload_all: bool = False
     _pipeline: Pipeline = PrivateAttr()
 
     @contextmanager
@@ -70,29 +93,80 @@ class WarehouseRun(dg.ConfigurableResource):  # type: ignore[type-arg]
             as_of=date.fromisoformat(self.as_of) if self.as_of else None,
             full_refresh=self.full_refresh,
             engine=self.engine,
+            replay=Replay(
+                feed=self.reload_feed or None,
+                batch_id=self.reload_batch or None,
+                object_name=self.reload_file or None,
+                everything=self.reload_all,
+            ),
         )
 
 
-def ingestion_assets() -> dg.AssetsDefinition:
+@contextmanager
+def only_transient_errors_are_retried() -> Iterator[None]:
+    """Let Dagster try a step again where that can help, and only there."""
+    try:
+        yield
+    except TRANSIENT_ERRORS:
+        raise
+    except Exception as error:
+        raise dg.Failure(description=str(error), allow_retries=False) from error
+
+
+def landing_key(feed: Feed) -> dg.AssetKey:
+    """The asset of a feed's files."""
+    return dg.AssetKey(["landing", feed.name])
+
+
+def landing_assets(feeds: Sequence[Feed]) -> list[dg.AssetSpec]:
+    """The files of each feed: delivered by others, so nothing here makes them; runs tell what they saw of them."""
+    return [
+        dg.AssetSpec(
+            landing_key(feed),
+            group_name="landing",
+            description=f"Files of {feed.company}: " + ", ".join(part.entity for part in feed.entities),
+            metadata={"location": feed.location, "feed_file": feed.source_path.name},
+        )
+        for feed in feeds
+    ]
+
+
+def ingestion_assets(feeds: Sequence[Feed]) -> dg.AssetsDefinition:
     """Raw and ops tables: loaded together, since one file's rows and its ledger row commit together."""
     raw_keys = {
         entity: dg.AssetKey(contract.raw_table.split(".")) for entity, contract in load_contracts().items()
     }
+    delivered = {
+        entity: [landing_key(feed) for feed in feeds if any(part.entity == entity for part in feed.entities)]
+        for entity in raw_keys
+    }
+    everything = [landing_key(feed) for feed in feeds]
     ops_keys = [dg.AssetKey(["ops", name]) for name in OPS_TABLES]
 
     @dg.multi_asset(
         name="ingest",
-        specs=[dg.AssetSpec(key, group_name=key.path[0]) for key in [*raw_keys.values(), *ops_keys]],
+        specs=[
+            *(
+                dg.AssetSpec(key, deps=delivered[entity], group_name="raw")
+                for entity, key in raw_keys.items()
+            ),
+            *(dg.AssetSpec(key, deps=everything, group_name="ops") for key in ops_keys),
+        ],
         check_specs=[
             dg.AssetCheckSpec(
                 CONSERVATION_CHECK, asset=dg.AssetKey(["ops", "load_entity_counts"]), blocking=True
             )
         ],
         pool=WAREHOUSE_POOL,
+        retry_policy=RETRIES,
     )
     def ingest(context: dg.AssetExecutionContext, warehouse: WarehouseRun) -> Iterator[Event]:
-        report = warehouse.pipeline.ingest()
+        with only_transient_errors_are_retried():
+            report = warehouse.pipeline.ingest()
         context.log.info(report.summary())
+        context.instance.add_run_tags(context.run.run_id, batch_tags(report))
+        for feed in feeds:
+            context.log_event(landing_observation(feed, report))
         for key in raw_keys.values():
             yield dg.MaterializeResult(asset_key=key)
         for key in ops_keys:
@@ -113,11 +187,34 @@ def ingestion_assets() -> dg.AssetsDefinition:
     return ingest
 
 
+def batch_tags(report: IngestionReport) -> dict[str, str]:
+    """The run's tags: how many batches it loaded, and which."""
+    named = report.batch_ids[:MOST_TAGGED_BATCHES]
+    tags = {"tillhouse/batch_count": str(len(report.batch_ids))}
+    return tags | ({"tillhouse/batches": ",".join(named)} if named else {})
+
+
+def landing_observation(feed: Feed, report: IngestionReport) -> dg.AssetObservation:
+    """What a run saw of one feed's files."""
+    batches = [batch for batch in report.batches if batch.feed == feed.name]
+    return dg.AssetObservation(
+        landing_key(feed),
+        metadata={
+            "files_loaded": sum(batch.status == "loaded" for batch in batches),
+            "files_rejected": sum(batch.status == "rejected" for batch in batches),
+            "rows_accepted": sum(batch.rows_accepted for batch in batches),
+            "rows_quarantined": sum(batch.rows_quarantined for batch in batches),
+        },
+    )
+
+
 def dbt_assets(manifest: Mapping[str, Any]) -> dg.AssetsDefinition:
     """One asset a model, seed and snapshot, each with one check that sums up its tests."""
+    translator = TillhouseTranslator()
+    public = {translator.get_asset_key(node) for node in public_models(manifest)}
     specs = [
-        spec.replace_attributes(skippable=True)
-        for spec in build_dbt_asset_specs(manifest=manifest, dagster_dbt_translator=TillhouseTranslator())
+        spec.replace_attributes(skippable=True, freshness_policy=FRESH_FOR if spec.key in public else None)
+        for spec in build_dbt_asset_specs(manifest=manifest, dagster_dbt_translator=translator)
     ]
     unique_ids = {spec.metadata[UNIQUE_ID_METADATA]: spec.key for spec in specs}
     tested = sorted(nodes_under_test(manifest) & set(unique_ids))
@@ -128,6 +225,7 @@ def dbt_assets(manifest: Mapping[str, Any]) -> dg.AssetsDefinition:
         check_specs=[dg.AssetCheckSpec(DBT_TESTS_CHECK, asset=unique_ids[unique_id]) for unique_id in tested],
         can_subset=True,
         pool=WAREHOUSE_POOL,
+        retry_policy=RETRIES,
     )
     def dbt_build(context: dg.AssetExecutionContext, warehouse: WarehouseRun) -> Iterator[Event]:
         pipeline = warehouse.pipeline
@@ -135,24 +233,21 @@ def dbt_assets(manifest: Mapping[str, Any]) -> dg.AssetsDefinition:
             unique_id: key for unique_id, key in unique_ids.items() if key in context.selected_asset_keys
         }
         is_whole = len(wanted) == len(unique_ids)
-        if is_whole and pipeline.is_current():
-            context.log.info("nothing new: readers already see these deliveries through these models")
-            pipeline.finish_unchanged()
-            return
-        report = pipeline.build(
-            () if is_whole else tuple(dbt_selector(manifest["nodes"][name]) for name in wanted)
-        )
+        selectors = () if is_whole else tuple(dbt_selector(manifest["nodes"][name]) for name in wanted)
+        with only_transient_errors_are_retried():
+            if is_whole and pipeline.is_current():
+                context.log.info("nothing new: readers already see these deliveries through these models")
+                pipeline.finish_unchanged()
+                return
+            report = pipeline.build(selectors)
         checked = [
             unique_id
             for unique_id in tested
             if dg.AssetCheckKey(unique_ids[unique_id], DBT_TESTS_CHECK) in context.selected_asset_check_keys
         ]
         yield from build_events(report, wanted, checked)
-        try:
-            report.require_success()
-        except Exception as error:
-            pipeline.fail(error)
-            raise
+        with only_transient_errors_are_retried():
+            pipeline.require_success(report)
 
     return dbt_build
 
@@ -216,9 +311,17 @@ def published_asset(manifest: Mapping[str, Any]) -> dg.AssetsDefinition:
     translator = TillhouseTranslator()
     public = [translator.get_asset_key(node) for node in public_models(manifest)]
 
-    @dg.asset(key=PUBLISHED_KEY, deps=sorted(public), group_name="published", pool=WAREHOUSE_POOL)
+    @dg.asset(
+        key=PUBLISHED_KEY,
+        deps=sorted(public),
+        group_name="published",
+        pool=WAREHOUSE_POOL,
+        retry_policy=RETRIES,
+        freshness_policy=FRESH_FOR,
+    )
     def published_warehouse(warehouse: WarehouseRun) -> dg.MaterializeResult[Any]:
-        publication = warehouse.pipeline.publish_tested()
+        with only_transient_errors_are_retried():
+            publication = warehouse.pipeline.publish_tested()
         return dg.MaterializeResult(
             metadata={
                 "tables": publication.tables,

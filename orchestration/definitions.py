@@ -3,50 +3,95 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import dagster as dg
 
-from ingestion.feed import feeds_path, load_feeds
+from ingestion.feed import Feed, feeds_path, load_feeds
 from ingestion.landing import open_store
-from orchestration.assets import WarehouseRun, dbt_assets, ingestion_assets, published_asset
+from orchestration.assets import WarehouseRun, dbt_assets, ingestion_assets, landing_assets, published_asset
 from orchestration.dbt_runner import BuildSettings, DbtRunner
 from settings.errors import TillhouseError
 from settings.home import Home
 
+logger = logging.getLogger(__name__)
+
 DAILY_JOB = "daily"
-# After the last time zone's midnight has reached every delivery of the day; UTC, so no hour is missing or double.
-DAILY_CRON = "0 12 * * *"
+FULL_REFRESH_JOB = "full_refresh"
+RELOAD_JOB = "reload"
+# Early in the business day, and at an hour that no change to or from summer time skips or repeats.
+DAILY_CRON = "0 6 * * *"
+ANY_WINTER_DAY = datetime(2026, 1, 15, tzinfo=UTC)
 SENSOR_SECONDS = 60
 MOST_ATTEMPTS = 3  # a landing folder that failed three times needs a person, not a fourth run
 
 
-def build_definitions(manifest: Mapping[str, Any], warehouse: WarehouseRun | None = None) -> dg.Definitions:
-    """All definitions over one dbt manifest.
+def build_definitions(manifest: Mapping[str, Any], feeds: Sequence[Feed] = ()) -> dg.Definitions:
+    """All definitions over one dbt manifest and the feeds that deliver into the warehouse.
+
+    What a run is asked to do is the configuration of its resource `warehouse`, given when it is launched.
 
     Args:
         manifest: dbt's manifest as a dictionary.
-        warehouse: the resource that every step shares; by default configured from the environment.
+        feeds: for the landing assets and for the time zone of the schedule.
     """
-    job = dg.define_asset_job(
-        DAILY_JOB,
-        selection=dg.AssetSelection.all(),
-        executor_def=dg.in_process_executor,  # the writer's lock is held by one process, first step to last
-        description="Files in, tested marts out: ingest, build and test, publish.",
+    daily = _job(DAILY_JOB, "Files in, tested marts out: ingest, build and test, publish.")
+    full_refresh = _job(
+        FULL_REFRESH_JOB,
+        "The daily job, building every model anew even where nothing is new.",
+        full_refresh=True,
+    )
+    reload = _job(
+        RELOAD_JOB,
+        "Replays from bronze what its configuration names (reload_feed, reload_batch or reload_file; else all), "
+        "then builds, tests and publishes.",
+        reload_all=True,
     )
     return dg.Definitions(
-        assets=[ingestion_assets(), dbt_assets(manifest), published_asset(manifest)],
-        jobs=[job],
+        assets=[
+            *landing_assets(feeds),
+            ingestion_assets(feeds),
+            dbt_assets(manifest),
+            published_asset(manifest),
+        ],
+        jobs=[daily, full_refresh, reload],
         schedules=[
             dg.ScheduleDefinition(
-                name="every_day", job=job, cron_schedule=DAILY_CRON, execution_timezone="UTC"
+                name="every_day",
+                job=daily,
+                cron_schedule=DAILY_CRON,
+                execution_timezone=schedule_timezone(feeds),
             )
         ],
-        sensors=[landing_sensor(job)],
-        resources={"warehouse": warehouse or WarehouseRun()},
+        sensors=[landing_sensor(daily)],
+        resources={"warehouse": WarehouseRun.configure_at_launch()},
         # Of runs started from the asset graph: what one step has tested, the next one publishes.
         executor=dg.in_process_executor,
+    )
+
+
+def schedule_timezone(feeds: Sequence[Feed]) -> str:
+    """The business time zone in which the day ends last, so that every feed's day is over; UTC without feeds."""
+    zones = sorted({feed.business_timezone for feed in feeds})
+    return min(zones, key=_offset, default="UTC")
+
+
+def _offset(zone: str) -> timedelta:
+    return ANY_WINTER_DAY.astimezone(ZoneInfo(zone)).utcoffset() or timedelta()
+
+
+def _job(name: str, description: str, **settings: Any) -> Any:
+    """A job over all assets; its settings can be changed when it is launched."""
+    return dg.define_asset_job(
+        name,
+        selection=dg.AssetSelection.all(),
+        config={"resources": {"warehouse": {"config": settings}}},
+        executor_def=dg.in_process_executor,  # the writer's lock is held by one process, first step to last
+        description=description,
     )
 
 
@@ -93,4 +138,10 @@ def _last_run_failed(instance: dg.DagsterInstance, job_name: str) -> bool:
 @dg.definitions
 def defs() -> dg.Definitions:
     """Loaded by `dagster dev` and by Dagster's daemon."""
-    return build_definitions(DbtRunner(BuildSettings(Home.from_environment())).parse())
+    home = Home.from_environment()
+    try:
+        feeds = load_feeds(feeds_path(home), home)
+    except TillhouseError as error:
+        logger.warning("no landing assets: %s", error)
+        feeds = []
+    return build_definitions(DbtRunner(BuildSettings(home)).parse(), feeds)

@@ -13,7 +13,7 @@ from typing import Any
 
 from ingestion import operations
 from ingestion.feed import feeds_path, load_feeds
-from ingestion.report import BatchResult, IngestionReport
+from ingestion.report import BatchResult, IngestionReport, summarise
 from ingestion.service import IngestionService
 from orchestration.dbt_runner import BuildReport, BuildSettings, DbtRunner, project_fingerprint
 from orchestration.publish import Publication, public_tables, publish, read_publication
@@ -35,6 +35,20 @@ class RunStatus(StrEnum):
 
 
 @dataclass(frozen=True)
+class Replay:
+    """What a run reads again from bronze, in place of loading new files. All empty: nothing, load new files."""
+
+    feed: str | None = None
+    batch_id: str | None = None
+    object_name: str | None = None
+    everything: bool = False
+
+    @property
+    def is_asked_for(self) -> bool:
+        return self.everything or any((self.feed, self.batch_id, self.object_name))
+
+
+@dataclass(frozen=True)
 class RunRequest:
     """What one run is asked to do."""
 
@@ -45,6 +59,7 @@ class RunRequest:
     as_of: date | None = None
     full_refresh: bool = False
     engine: str = "duckdb"
+    replay: Replay = Replay()
 
     def build_settings(self) -> BuildSettings:
         return BuildSettings(
@@ -74,7 +89,7 @@ class Pipeline:
         return self._manifest
 
     def ingest(self) -> IngestionReport:
-        """Load every new file of the feeds.
+        """Load every new file of the feeds, or replay from bronze what the request names.
 
         Raises:
             ConfigurationError: when a feed file is wrong, or there is none.
@@ -96,7 +111,11 @@ class Pipeline:
             service = IngestionService(
                 self.request.home, feeds, engine=self.request.engine, target=self.request.target
             )
-            report = service.ingest(self.request.run_id)
+            report = (
+                self._replay(service)
+                if self.request.replay.is_asked_for
+                else service.ingest(self.request.run_id)
+            )
             operations.record_ingestion(self.request.home, self.request.run_id, report)
             if report.blocking:
                 raise DataRejectedError(
@@ -106,6 +125,20 @@ class Pipeline:
                     rule="required_feed",
                 )
             return report
+
+    def _replay(self, service: IngestionService) -> IngestionReport:
+        wanted = self.request.replay
+        run_id = self.request.run_id
+        if wanted.object_name is None:
+            return service.reload(run_id, feed=wanted.feed, batch_id=wanted.batch_id)
+        batches = operations.batches_of_file(self.request.home, wanted.object_name, feed=wanted.feed)
+        reports = [service.reload(run_id, batch_id=batch_id) for batch_id in batches]
+        return summarise(
+            [batch for report in reports for batch in report.batches],
+            files_seen=len(reports),
+            files_duplicate=0,
+            blocking=[batch for report in reports for batch in report.blocking],
+        )
 
     def is_current(self) -> bool:
         """Whether readers already see just these deliveries through just these models."""
@@ -143,6 +176,15 @@ class Pipeline:
                 ],
             )  # fmt: skip
         return report
+
+    def require_success(self, report: BuildReport) -> None:
+        """Note and raise what failed.
+
+        Raises:
+            BuildFailedError: when a model or an error-level test failed.
+        """
+        with self._recorded():
+            report.require_success()
 
     def fail(self, error: BaseException) -> None:
         """Note that the run failed, and why."""

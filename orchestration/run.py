@@ -6,29 +6,23 @@ import os
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
+import yaml
 
 from ingestion import operations
-from orchestration.assets import WarehouseRun
+from ingestion.feed import feeds_path, load_feeds
 from orchestration.dbt_runner import BuildSettings, DbtRunner
 from orchestration.definitions import DAILY_JOB, build_definitions
 from orchestration.pipeline import require_loader
 from settings.errors import TillhouseError
-from settings.home import Home
+from settings.home import PROJECT_ROOT, Home
 from settings.writer_lock import writer_lock
 
-INSTANCE_CONFIGURATION = """\
-# Written by tillhouse. Nothing leaves this machine.
-telemetry:
-  enabled: false
-concurrency:
-  pools:
-    granularity: run
-    default_limit: 1
-"""
+INSTANCE_CONFIGURATION = PROJECT_ROOT / "dagster.yaml"
 # Dagster keeps every event in its own history; the terminal belongs to the command.
-QUIET_CONSOLE = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+QUIET_CONSOLE: dict[str, Any] = {"console": {"config": {"log_level": "CRITICAL"}}}
 
 
 @dataclass(frozen=True)
@@ -47,7 +41,9 @@ def prepare_instance(home: Home) -> Path:
     home.ensure()
     configuration = home.dagster / "dagster.yaml"
     if not configuration.exists():
-        configuration.write_text(INSTANCE_CONFIGURATION, encoding="utf-8")
+        settings = yaml.safe_load(INSTANCE_CONFIGURATION.read_text(encoding="utf-8"))
+        del settings["storage"]  # beside this file, which is Dagster's own default
+        configuration.write_text(yaml.safe_dump(settings), encoding="utf-8")
     os.environ["DAGSTER_HOME"] = str(home.dagster)
     return home.dagster
 
@@ -74,29 +70,30 @@ def run_daily(
     with writer_lock(home):
         pass  # a busy warehouse is told before Dagster has started anything
     manifest = DbtRunner(BuildSettings(home, target=target, as_of=as_of)).parse()
-    warehouse = WarehouseRun(
-        home=str(home.root),
-        feeds=str(feeds) if feeds else "",
-        target=target,
-        as_of=as_of.isoformat() if as_of else "",
-        full_refresh=full_refresh,
-        engine=engine,
-    )
-    job = build_definitions(manifest, warehouse).resolve_job_def(DAILY_JOB)
+    settings = {
+        "home": str(home.root),
+        "feeds": str(feeds) if feeds else "",
+        "target": target,
+        "as_of": as_of.isoformat() if as_of else "",
+        "full_refresh": full_refresh,
+        "engine": engine,
+    }
+    run_config = {"loggers": QUIET_CONSOLE, "resources": {"warehouse": {"config": settings}}}
+    job = build_definitions(manifest, load_feeds(feeds_path(home, feeds), home)).resolve_job_def(DAILY_JOB)
     with dg.DagsterInstance.get() as instance:
         try:
-            result = job.execute_in_process(instance=instance, run_config=QUIET_CONSOLE)
-        except dg.DagsterError as error:
-            told = _cause(error)
-            if told is None:
-                raise
-            raise told from error
+            result = job.execute_in_process(instance=instance, run_config=run_config)
+        except (dg.DagsterError, dg.Failure) as error:
+            raise _cause(error) from error
     return RunOutcome(result.run_id, operations.run_row(home, result.run_id))
 
 
-def _cause(error: BaseException) -> TillhouseError | None:
-    """The error of ours inside Dagster's wrapping, where there is one."""
+def _cause(error: BaseException) -> BaseException:
+    """The error of ours inside Dagster's wrapping, else the one that a step failed with."""
     seen: BaseException | None = error
     while seen is not None and not isinstance(seen, TillhouseError):
         seen = seen.__cause__ or seen.__context__
-    return seen
+    if seen is not None:
+        return seen
+    inner = error.__cause__ if isinstance(error, dg.Failure) else None
+    return inner or RuntimeError(str(error))

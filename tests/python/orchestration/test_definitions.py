@@ -4,12 +4,28 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
+import duckdb
 import pytest
+from conftest import SAMPLE_FEEDS
 
+from ingestion.feed import load_feeds
+from ingestion.report import BatchResult, IngestionReport
+from orchestration.assets import PUBLISHED_KEY, batch_tags, only_transient_errors_are_retried
 from orchestration.dbt_runner import BuildSettings, DbtRunner
-from orchestration.definitions import DAILY_CRON, DAILY_JOB, build_definitions, landing_sensor
+from orchestration.definitions import (
+    DAILY_CRON,
+    DAILY_JOB,
+    FULL_REFRESH_JOB,
+    RELOAD_JOB,
+    build_definitions,
+    defs,
+    landing_sensor,
+    schedule_timezone,
+)
+from settings.errors import BuildFailedError, BusyError, ConfigurationError
 from settings.home import PROJECT_ROOT, Home
 
 FEED = """
@@ -28,44 +44,113 @@ def definitions(tmp_path_factory: pytest.TempPathFactory) -> dg.Definitions:
     home = Home(tmp_path_factory.mktemp("definitions"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DBT_PROFILES_DIR", str(PROJECT_ROOT))
-        return build_definitions(DbtRunner(BuildSettings(home)).parse())
+        return build_definitions(DbtRunner(BuildSettings(home)).parse(), load_feeds(SAMPLE_FEEDS, home))
 
 
-def test_all_assets_resolve_into_one_graph_from_raw_tables_to_what_is_published(
+def test_lineage_runs_from_the_files_of_a_feed_to_what_is_published(definitions: dg.Definitions) -> None:
+    graph = definitions.resolve_asset_graph()
+    upstream = dg.AssetSelection.assets(PUBLISHED_KEY).upstream().resolve(graph)
+    for path in (
+        ["raw", "store_orders"],
+        ["staging", "stg_store__orders"],
+        ["snapshots", "snap_store__products"],
+        ["marts", "fct_revenue_daily"],
+        ["quality", "quality_file_conservation"],
+    ):
+        assert dg.AssetKey(path) in upstream, path
+    raw = graph.get(dg.AssetKey(["raw", "store_payments"]))
+    assert raw.parent_keys == {dg.AssetKey(["landing", "store_payments"])}
+
+
+def test_only_the_files_themselves_are_made_by_others(definitions: dg.Definitions) -> None:
+    graph = definitions.resolve_asset_graph()
+    assert {key.path[0] for key in graph.external_asset_keys} == {"landing"}
+
+
+def test_every_public_mart_and_the_published_warehouse_have_a_freshness_policy(
     definitions: dg.Definitions,
 ) -> None:
     graph = definitions.resolve_asset_graph()
-    published = dg.AssetKey(["published", "warehouse"])
-    upstream = (
-        graph.get_ancestor_asset_keys(published, include_self=False)
-        if hasattr(graph, "get_ancestor_asset_keys")
-        else dg.AssetSelection.assets(published).upstream().resolve(graph)
-    )
-    assert dg.AssetKey(["marts", "fct_revenue_daily"]) in upstream
-    assert dg.AssetKey(["staging", "stg_store__orders"]) in upstream
-    assert dg.AssetKey(["raw", "store_orders"]) in upstream
+    fresh = {key for key in graph.get_all_asset_keys() if graph.get(key).freshness_policy is not None}
+    assert PUBLISHED_KEY in fresh
+    assert {key.path[0] for key in fresh} == {"marts", "quality", "published"}
+    assert dg.AssetKey(["marts", "fct_orders"]) in fresh
 
 
-def test_no_asset_stands_apart_as_a_source_that_nothing_makes(definitions: dg.Definitions) -> None:
-    graph = definitions.resolve_asset_graph()
-    assert {key.to_user_string() for key in graph.external_asset_keys} == set()
+def test_every_step_is_retried_with_backoff_and_shares_the_pool_of_one(definitions: dg.Definitions) -> None:
+    steps = definitions.resolve_job_def(DAILY_JOB).graph.node_defs
+    assert {step.name for step in steps} == {"ingest", "dbt_build", "published__warehouse"}
+    for step in steps:
+        assert isinstance(step, dg.OpDefinition)
+        assert step.retry_policy is not None, step.name
+        assert step.retry_policy.backoff == dg.Backoff.EXPONENTIAL
+        assert step.pool == "warehouse"
+    assert "default_limit: 1" in (PROJECT_ROOT / "dagster.yaml").read_text()
 
 
-def test_every_run_is_one_process_so_that_only_what_it_tested_is_published(
+@pytest.mark.parametrize(
+    ("error", "is_retried"),
+    [
+        (BusyError("held"), True),
+        (duckdb.IOException("could not set lock"), True),
+        (ConfigurationError("wrong feed"), False),
+        (BuildFailedError("a test failed"), False),
+        (ZeroDivisionError("a fault of ours"), False),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+def test_only_what_may_pass_by_itself_is_tried_again(error: Exception, is_retried: bool) -> None:
+    with pytest.raises((type(error), dg.Failure)) as raised, only_transient_errors_are_retried():
+        raise error
+    assert (raised.value is error) == is_retried
+    if not is_retried:
+        assert isinstance(raised.value, dg.Failure)
+        assert not raised.value.allow_retries
+        assert raised.value.__cause__ is error
+
+
+def test_the_daily_job_runs_in_the_business_time_zone_where_the_day_ends_last(
     definitions: dg.Definitions,
 ) -> None:
-    # `__ASSET_JOB` is what the asset graph's button "materialize all" starts.
-    for name in (DAILY_JOB, "__ASSET_JOB"):
-        assert definitions.resolve_job_def(name).executor_def is dg.in_process_executor
-
-
-def test_the_daily_job_runs_once_a_day_in_utc(definitions: dg.Definitions) -> None:
     schedule = definitions.resolve_schedule_def("every_day")
-    assert (schedule.cron_schedule, schedule.execution_timezone, schedule.job_name) == (
-        DAILY_CRON,
-        "UTC",
-        DAILY_JOB,
-    )
+    assert (schedule.cron_schedule, schedule.job_name) == (DAILY_CRON, DAILY_JOB)
+    assert schedule.execution_timezone == "America/Chicago"
+    assert schedule_timezone([]) == "UTC"
+
+
+def test_a_job_each_for_the_day_for_a_full_refresh_and_for_a_replay(definitions: dg.Definitions) -> None:
+    def settings(name: str) -> dict[str, Any]:
+        found: dict[str, Any] = definitions.resolve_job_def(name).run_config["resources"]["warehouse"][
+            "config"
+        ]
+        return found
+
+    assert settings(DAILY_JOB) == {}
+    assert settings(FULL_REFRESH_JOB) == {"full_refresh": True}
+    assert settings(RELOAD_JOB) == {"reload_all": True}
+
+
+def test_a_run_is_tagged_with_the_batches_it_loaded() -> None:
+    batches = [BatchResult(f"batch-{number}", "shop", f"{number}.csv", "loaded") for number in range(60)]
+    tags = batch_tags(IngestionReport(batches=batches))
+    assert tags["tillhouse/batch_count"] == "60"
+    assert tags["tillhouse/batches"].split(",") == [f"batch-{number}" for number in range(50)]
+    assert batch_tags(IngestionReport()) == {"tillhouse/batch_count": "0"}
+
+
+def test_what_dagster_loads_by_itself_is_all_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = Home(tmp_path / "own").ensure()
+    monkeypatch.setenv("TILLHOUSE_HOME", str(home.root))
+    loaded = loaded_by_dagster()
+    assert isinstance(loaded, dg.Definitions)
+    assert {job.name for job in loaded.jobs or []} == {DAILY_JOB, FULL_REFRESH_JOB, RELOAD_JOB}
+    (home.feeds / "wrong.yml").write_text("company: shop\nfeeds: 3\n")
+    assert isinstance(loaded_by_dagster(), dg.Definitions)
+
+
+def loaded_by_dagster() -> dg.Definitions:
+    found = defs() if callable(defs) else defs
+    return found.load_fn(None) if hasattr(found, "load_fn") else found  # type: ignore[no-any-return]
 
 
 @pytest.fixture

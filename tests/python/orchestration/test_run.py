@@ -6,12 +6,16 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import dagster as dg
 import duckdb
 import pytest
 from conftest import SAMPLE_FEEDS, SAMPLE_PLAN, SampleRun
 
 from ingestion import operations
-from orchestration.run import run_daily
+from ingestion.feed import load_feeds
+from orchestration.dbt_runner import BuildSettings, DbtRunner
+from orchestration.definitions import RELOAD_JOB, build_definitions
+from orchestration.run import QUIET_CONSOLE, prepare_instance, run_daily
 from sample_data.generator import generate
 from settings.errors import BuildFailedError, BusyError, ConfigurationError, DataRejectedError
 from settings.home import Home
@@ -170,3 +174,30 @@ def test_a_home_without_feeds_is_told_what_to_do(tmp_path: Path, monkeypatch: py
 def test_dagster_keeps_its_history_in_the_home_folder_with_telemetry_off(sample_run: SampleRun) -> None:
     assert "enabled: false" in (sample_run.home.dagster / "dagster.yaml").read_text()
     assert (sample_run.home.dagster / "history").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("settings", "replayed"),
+    [({"reload_feed": "store_payments"}, "store_payments"), ({"reload_file": "FILE"}, "store_returns")],
+    ids=["a feed", "a file"],
+)
+def test_the_reload_job_replays_from_bronze_and_publishes_the_same_marts(
+    settings: dict[str, str], replayed: str, copied: Home, sample_run: SampleRun
+) -> None:
+    newest = operations.ledger_entries(copied, feed=replayed, status="loaded", limit=1).records()[0]
+    settings = {name: value.replace("FILE", newest["object_name"]) for name, value in settings.items()}
+    shutil.rmtree(copied.landing)  # bronze is enough
+    copied.landing.mkdir()
+    prepare_instance(copied)
+    manifest = DbtRunner(BuildSettings(copied)).parse()
+    job = build_definitions(manifest, load_feeds(SAMPLE_FEEDS, copied)).resolve_job_def(RELOAD_JOB)
+    config = {"home": str(copied.root), "feeds": str(SAMPLE_FEEDS), **settings}
+    with dg.DagsterInstance.get() as instance:
+        result = job.execute_in_process(
+            instance=instance,
+            run_config={"loggers": QUIET_CONSOLE, "resources": {"warehouse": {"config": config}}},
+        )
+        tags = instance.get_run_by_id(result.run_id).tags  # type: ignore[union-attr]
+    assert operations.run_row(copied, result.run_id).status == "succeeded"
+    assert newest["batch_id"] in tags["tillhouse/batches"].split(",")
+    assert differing_marts(copied.published, sample_run.published) == {}
