@@ -116,6 +116,7 @@ def _entity(folder: Path, content: Mapping[str, Any]) -> EntityRecord:
     outcome = _typed(EntityOutcome, content["outcome"])
     outcome["control_totals"] = {name: Decimal(text) for name, text in outcome["control_totals"].items()}
     outcome["drift"] = tuple(DriftEvent(**event) for event in outcome["drift"])
+    outcome["columns"] = tuple(outcome.get("columns", ()))
     outcome["checked_path"] = folder / outcome["checked_path"]
     return EntityRecord(
         entity=content["entity"],

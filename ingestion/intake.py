@@ -18,6 +18,7 @@ import duckdb
 
 from ingestion.batch_record import BatchRecord, EntityRecord, write_record
 from ingestion.bronze import checked_path, quarantine_rows
+from ingestion.columns import changed_columns, likely_renames
 from ingestion.completeness import delivery_date, incomplete
 from ingestion.contract import load_contracts
 from ingestion.discovery import Candidate, Discovery
@@ -35,6 +36,7 @@ from settings.errors import ConfigurationError, DataRejectedError
 logger = logging.getLogger(__name__)
 
 THRESHOLD_RULE = "quarantine_threshold"
+FROZEN_RULE = "frozen_columns"
 SMALL_FILE_BYTES = 4 << 20
 
 Checked = tuple[EntityRecord, ...]
@@ -217,6 +219,11 @@ class Intake:
                 for entity in entities
             },
         )
+        changed = self._frozen_message(feed, checked.batch_id, outcomes) if feed.drift == "freeze" else ""
+        if changed:
+            rejected = replace(checked, status="rejected", rule=FROZEN_RULE, message=changed)
+            write_record(session.folder(rejected), BatchRecord(rejected, entities))
+            return self._reject(replace(candidate, entry=checked), FROZEN_RULE, changed, outcomes)
         over = [entity for entity in entities if is_over_threshold(feed, entity.outcome)]
         if over:
             message = "; ".join(self._threshold_message(feed, entity) for entity in over)
@@ -237,8 +244,19 @@ class Intake:
         self._warn_of(feed, loaded, entities)
         return result_of(loaded, outcomes)
 
+    def _warn(self, text: str) -> None:
+        self._warnings.append(text)
+        logger.warning("%s", text)
+
     def _warn_of(self, feed: Feed, entry: LedgerEntry, entities: Sequence[EntityRecord]) -> None:
         where = f"feed {feed.name}, file {entry.object_name!r}"
+        for feed_entity in feed.entities:
+            for column, absent, like in likely_renames(feed, feed_entity, entities[0].outcome.columns):
+                self._warn(
+                    f"{where}: {feed_entity.entity} found no column {absent!r}, but {like!r}, which nothing reads: if"
+                    f" the sender renamed it, map it in the feed file (`{column}: {like}`), withdraw the batch"
+                    f' {entry.batch_id} and run again; if not, `{column}: {{constant: ""}}` says so'
+                )
         for entity in entities:
             outcome = entity.outcome
             if not outcome.rows_read and not feed.allow_empty:
@@ -253,6 +271,24 @@ class Intake:
                     f"{where}: {outcome.notes['unmapped_word']} rows of {entity.entity} hold a word that the feed does"
                     " not map; the audit fails until it does"
                 )
+
+    def _frozen_message(self, feed: Feed, batch_id: str, outcomes: Sequence[EntityOutcome]) -> str:
+        """How the columns differ from those of the feed's last loaded delivery, empty when they do not."""
+        loaded = [entry for entry in self._ledger.entries(feed.name) if entry.status == "loaded"]
+        if not loaded:
+            return ""  # the first delivery sets the columns
+        former = self._session.columns_of(max(loaded, key=lambda entry: entry.order))
+        if not former:
+            return ""
+        added, missing = changed_columns(feed, former, outcomes[0].columns)
+        changes = [f"{name!r} is new" for name in added] + [f"{name!r} is missing" for name in missing]
+        if not changes:
+            return ""
+        return (
+            f"the feed is frozen and its columns changed: {', '.join(changes)}. What to do: name the columns in the"
+            f" feed file and run again, or take the file as it is with `tillhouse accept {batch_id}`: later files are"
+            " then compared with it"
+        )
 
     def _threshold_message(self, feed: Feed, entity: EntityRecord) -> str:
         outcome, threshold = entity.outcome, feed.quarantine_threshold

@@ -26,6 +26,7 @@ from typing import BinaryIO
 import duckdb
 import numpy as np
 
+from ingestion.columns import is_plain
 from ingestion.feed import Feed, Manifest
 from ingestion.file_facts import FileFacts
 from ingestion.landing import LandingObject
@@ -45,8 +46,6 @@ WIDE_BOMS = (  # the longer mark first: UTF-32 little-endian begins like UTF-16 
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-
-PLAIN_NAME = re.compile(r"[^\W\d][\w ./-]{0,40}")
 
 
 def content_digest(stream: BinaryIO) -> str:
@@ -513,7 +512,7 @@ def _header_names(first: bytes, feed: Feed) -> tuple[str, ...]:
     for position, name in enumerate(trimmed, start=1):
         if name.casefold() in seen:
             # Without a header the first line is data, which no error text may quote.
-            shown = repr(name) if PLAIN_NAME.fullmatch(name) else f"number {position}"
+            shown = repr(name) if is_plain(name) else f"number {position}"
             raise FileRejectedError("duplicate_header", f"the header names the column {shown} twice")
         seen.add(name.casefold())
     return trimmed

@@ -58,6 +58,14 @@ class Session:
         if (folder / RECORD_NAME).exists():
             write_record(folder, replace(read_record(folder), entry=entry))
 
+    def columns_of(self, entry: LedgerEntry) -> tuple[str, ...]:
+        """Columns of a delivery's file as bronze remembers them; empty where it does not."""
+        try:
+            entities = read_record(self.folder(entry)).entities
+        except DataRejectedError:
+            return ()
+        return entities[0].outcome.columns if entities else ()
+
     def stale(
         self, feed: Feed | None, entries: Sequence[LedgerEntry], incoming: LedgerEntry | None
     ) -> list[LedgerEntry]:

@@ -25,6 +25,7 @@ from decimal import Decimal
 from functools import cache
 from zoneinfo import ZoneInfo
 
+from ingestion.columns import display_names, is_plain
 from ingestion.contract import Contract, ContractColumn, load_contracts
 from ingestion.currencies import ISO_4217
 from ingestion.date_formats import MONTHS, DateFormat, compile_format
@@ -133,6 +134,7 @@ class Program:
         row_number_columns: raw columns whose value is made from the position of the row.
         sums: raw column → the program gives each row's own part; the sum over the key is still to be taken.
         drift: how the file's columns differ from the contract's.
+        columns: the file's columns, by the names that people may see.
     """
 
     sql: str
@@ -140,6 +142,7 @@ class Program:
     row_number_columns: tuple[str, ...]
     sums: tuple[str, ...]
     drift: tuple[DriftEvent, ...]
+    columns: tuple[str, ...] = ()
 
 
 def sql_text(text: str) -> str:
@@ -256,8 +259,9 @@ def bind_columns(request: ValidationRequest, names: Sequence[str]) -> dict[str, 
     for position, name in enumerate(names):
         folded = name.strip().casefold()
         if folded and folded in positions:
+            shown = repr(name) if is_plain(name.strip()) else f"number {position + 1}"
             raise DataRejectedError(
-                f"{request.feed.where}: {request.facts.object_name!r} has two columns named {name!r}",
+                f"{request.feed.where}: {request.facts.object_name!r} names the column {shown} twice",
                 remedy="ask the sender for a file in which every column has its own name",
                 rule="duplicate_header",
             )
@@ -272,7 +276,7 @@ def build_program(
 
     Raises:
         DataRejectedError: when the file cannot give what the contract requires (`missing_column`,
-            `duplicate_header`) or the feed is frozen and the columns changed (`frozen_columns`).
+            `duplicate_header`).
     """
     return _Builder(request, source, functions or Functions()).build()
 
@@ -303,9 +307,7 @@ class _Builder:
         self.source = source
         self.functions = functions
         self.positions = bind_columns(request, source.names)
-        self.display_names = tuple(
-            name.strip() or f"column_{number + 1}" for number, name in enumerate(source.names)
-        )
+        self.display_names = display_names(request.feed, source.names)
         self.columns = [
             _Column(column, request.feed_entity.mapping(column.name)) for column in self.contract.columns
         ]
@@ -332,7 +334,7 @@ class _Builder:
         has_default = self.default_of(column) is not None
         if has_default or (not mapped and not column.contract.required):
             return None
-        near = difflib.get_close_matches(name.casefold(), list(self.positions), n=1)
+        near = difflib.get_close_matches(name.casefold(), list(map(str.casefold, self.display_names)), n=1)
         hint = f"the file has {near[0]!r}: " if near else ""
         raise DataRejectedError(
             f"{self.feed.where}: {self.facts.object_name!r} has no column {name!r}, which {self.contract.entity} "
@@ -350,20 +352,9 @@ class _Builder:
         return column.contract.default
 
     def drift(self) -> tuple[DriftEvent, ...]:
-        """How the file's columns differ from what the feed's contracts expect.
-
-        Raises:
-            DataRejectedError: when they differ and the feed is frozen.
-        """
+        """How the file's columns differ from what the feed's contracts expect."""
         events = [DriftEvent("column_missing", name) for name in self.missing_optional]
         events += [DriftEvent("column_added", self.display_names[i]) for i in self.unknown_cells()]
-        if events and self.feed.drift == "freeze":
-            listed = ", ".join(f"{event.column_name} ({event.kind})" for event in events)
-            raise DataRejectedError(
-                f"{self.feed.where}: the columns of {self.facts.object_name!r} changed: {listed}",
-                remedy="map the new columns or set `drift: evolve`, then run again",
-                rule="frozen_columns",
-            )
         return tuple(events)
 
     def unknown_cells(self) -> list[int]:
@@ -433,6 +424,7 @@ class _Builder:
             row_number_columns=tuple(c.contract.output_name for c in self.columns if c.mapping.row_number),
             sums=tuple(c.contract.output_name for c in self.columns if c.mapping.sum_over_key),
             drift=drift,
+            columns=self.display_names,
         )
 
     def locate(self, column: _Column) -> None:

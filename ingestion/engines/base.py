@@ -67,6 +67,7 @@ class EntityOutcome:
         min_event_at, max_event_at: naive UTC, over the accepted rows.
         notes: what was normalised on the way in ("sentinel_date", "ambiguous_local_time", "unmapped_word",
             "card_number_masked", ...) → rows.
+        columns: the file's columns, by the names that people may see.
     """
 
     rows_read: int
@@ -82,6 +83,7 @@ class EntityOutcome:
     drift: tuple[DriftEvent, ...]
     checked_path: Path
     notes: Mapping[str, int] = field(default_factory=dict)
+    columns: tuple[str, ...] = ()
 
 
 class Engine(Protocol):

@@ -459,6 +459,7 @@ def _count(
         min_event_at=accepted[-2],
         max_event_at=accepted[-1],
         drift=program.drift,
+        columns=program.columns,
         checked_path=request.checked_path,
         notes={str(note): int(rows_with) for note, rows_with in notes},
     )

@@ -233,14 +233,6 @@ class TestColumns:
         missing = check(home, write_feed(home, "store.locations"), b"location_id,name\n1,a\n")
         assert {event.column_name for event in missing.outcome.drift} == {"region", "timezone", "opened_on"}
 
-    def test_a_frozen_feed_rejects_changed_columns(self, home: Home) -> None:
-        with pytest.raises(DataRejectedError, match=r"note \(column_added\)") as caught:
-            check_lines(home, [["a", "1", "p", "1", "1", "0", "n"]], [*LINES, "note"], drift="freeze")
-        assert caught.value.rule == "frozen_columns"
-        absent = {name: {"constant": ""} for name in ("region", "timezone", "opened_on")}
-        feed = write_feed(home, "store.locations", drift="freeze", columns=absent)
-        assert check(home, feed, b"location_id,name\n1,a\n").outcome.rows_accepted == 1
-
     def test_two_columns_of_one_name_reject_the_file(self, home: Home) -> None:
         with pytest.raises(DataRejectedError, match="duplicate_header"):
             check_lines(home, [["a", "1", "p", "1", "1", "0", "2"]], [*LINES, "Quantity "])
