@@ -102,6 +102,23 @@ combined as (
     left join sequences
         on orders.order_key = sequences.order_key
 
+),
+
+totalled as (
+
+    select
+        *,
+        -- Shops whose files have no order total: it is what the lines and the header's other amounts come to.
+        case
+            when source_system = 'restaurant' then transaction_net_sales_amount
+            else coalesce(
+                transaction_header_total_amount,
+                transaction_net_sales_amount + transaction_tax_amount + transaction_shipping_amount
+                + transaction_tip_amount
+            )
+        end as transaction_total_amount
+    from combined
+
 )
 
 select
@@ -133,7 +150,7 @@ select
     cast(
         case
             when source_system = 'restaurant' then net_sales_amount
-            else {{ convert_money('transaction_header_total_amount', 'exchange_rate') }}
+            else {{ convert_money('transaction_total_amount', 'exchange_rate') }}
         end as numeric(38, 4)
     ) as header_total_amount,
     {{ convert_money('transaction_order_discount_amount', 'exchange_rate') }} as order_discount_amount,
@@ -143,18 +160,13 @@ select
     cast(returns as bigint) as returns,
     cast(returned_units as numeric(38, 4)) as returned_units,
     cast(transaction_net_sales_amount as numeric(38, 4)) as transaction_net_sales_amount,
-    cast(
-        case
-            when source_system = 'restaurant' then transaction_net_sales_amount
-            else transaction_header_total_amount
-        end as numeric(38, 4)
-    ) as transaction_header_total_amount,
+    cast(transaction_total_amount as numeric(38, 4)) as transaction_header_total_amount,
     -- In transaction currency, where rounding of conversions cannot open a gap.
     cast(
         case
             when source_system = 'store'
                 then
-                    transaction_header_total_amount - transaction_net_sales_amount - transaction_tax_amount
+                    transaction_total_amount - transaction_net_sales_amount - transaction_tax_amount
                     - transaction_shipping_amount - transaction_tip_amount
             else 0
         end as numeric(38, 4)
@@ -171,4 +183,4 @@ select
     ordered_at_local,
     order_date,
     customer_first_order_date
-from combined
+from totalled
