@@ -65,6 +65,7 @@ class ContractColumn(BaseModel):
         name: in lower case, as the contract and the feeds spell it.
         type: of the value in the raw table.
         required: an empty cell sends the row to quarantine.
+        may_be_absent: required, but a company may say that it does not have the column (`constant: ""`).
         minimum, maximum: bounds of a number; inclusive unless the matching `_exclusive` is set.
         allowed: the contract's words; another word loads as `unmapped` (`unknown_word`).
         vocabulary: a list of words kept in code; another word sends the row to quarantine.
@@ -84,6 +85,7 @@ class ContractColumn(BaseModel):
     name: str
     type: ColumnType = "text"
     required: bool = False
+    may_be_absent: bool = False
     minimum: Decimal | None = None
     minimum_exclusive: bool = False
     maximum: Decimal | None = None

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import date
 from functools import cache
 
 EPOCH_FORMATS = {"epoch_seconds": 1, "epoch_milliseconds": 1000}
+DAYS_SINCE = "days_since "
 
 MONTHS = (
     "january", "february", "march", "april", "may", "june",
@@ -39,12 +41,14 @@ class DateFormat:
         pattern: whole-text pattern (RE2 and Java) for the lower-cased text, one group per directive.
         groups: directive letter → number of its group.
         epoch_scale: units per second for counted seconds, None for calendar formats.
+        day_zero: the day that has the number 0, where days are counted.
     """
 
     layout: str
     pattern: str
     groups: dict[str, int]
     epoch_scale: int | None = None
+    day_zero: date | None = None
 
     @property
     def has_time(self) -> bool:
@@ -53,7 +57,7 @@ class DateFormat:
 
 @cache
 def compile_format(layout: str) -> DateFormat:
-    """Read a format of strptime directives (or `epoch_seconds`, `epoch_milliseconds`).
+    """Read a format of strptime directives (or `epoch_seconds`, `epoch_milliseconds`, `days_since 1899-12-30`).
 
     A two-digit directive also takes one digit where a separator stands on both sides ("1/2/2024"); where
     digits touch ("%Y%m%d") it takes exactly two. Letters match in any case. `%y` counts 69–99 as 19xx.
@@ -63,6 +67,8 @@ def compile_format(layout: str) -> DateFormat:
     """
     if layout in EPOCH_FORMATS:
         return DateFormat(layout, r"^-?[0-9]{1,15}\z", {}, EPOCH_FORMATS[layout])
+    if layout.startswith(DAYS_SINCE):
+        return _counted_days(layout)
     parts = re.findall(r"%.|[^%]|%$", layout)
     groups: dict[str, int] = {}
     pattern = ""
@@ -96,6 +102,17 @@ def compile_format(layout: str) -> DateFormat:
     if named & {"M", "S", "f", "z"} and not named & {"H", "I"}:
         raise ValueError(f"the format {layout!r} has minutes or an offset, but no hour")
     return DateFormat(layout, f"^{pattern}\\z", groups)
+
+
+def _counted_days(layout: str) -> DateFormat:
+    try:
+        zero = date.fromisoformat(layout.removeprefix(DAYS_SINCE).strip())
+    except ValueError:
+        raise ValueError(
+            f"{layout!r} needs the day with the number 0, as in 'days_since 1899-12-30'"
+        ) from None
+    # Six digits stay within the calendar; whole numbers out of a table of floats have ".0" behind them.
+    return DateFormat(layout, r"^(-?[0-9]{1,6})([.]0*)?\z", {}, day_zero=zero)
 
 
 def _letters_beside(beside: list[str]) -> bool:

@@ -21,12 +21,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from ingestion.contract import Contract, load_contracts
 from ingestion.currencies import ISO_4217
 from ingestion.date_formats import compile_format
+from ingestion.object_names import safe_name
 from settings.errors import ConfigurationError, DataRejectedError
 from settings.home import Home
 
 FEEDS_VARIABLE = "TILLHOUSE_FEEDS"
 GUIDE = "docs/guides/feed-files.md"
 UNMAPPED = "unmapped"
+SOURCES = ("column", "constant", "compose", "row_number", "number_within", "product", "sum_over_key")
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -38,17 +40,21 @@ class _Model(BaseModel):
 class ColumnMapping(_Model):
     """How one contract column is made from the file.
 
-    At most one source is set: `column`, `constant`, `compose`, `row_number` or `sum_over_key`. Without any,
-    the column of the contract's own name is meant, and the other keys say how to read it.
+    At most one source is set: one of `SOURCES`. Without any, the column of the contract's own name is meant,
+    and the other keys say how to read it.
 
     Attributes:
         column: name of a column of the file.
         constant: the same text in every row; empty for a column that the company does not have.
         compose: columns of the file, joined with `separator`; empty ones are left out.
         row_number: an id made of the delivery's content hash and the row's number.
-        sum_over_key: the sum, over the rows with the same key, of the product of these columns; each product
-            is rounded to 4 decimals, half away from zero.
+        number_within: an id made of these columns of the contract and the row's number among all rows of the
+            file that agree in them, whichever the entity leaves out: entities of one file agree about it.
+        product: the product of these columns of the row, rounded to 4 decimals, half away from zero.
+        sum_over_key: the sum, over the rows with the same key, of such products.
         unit: `cents` for whole numbers of hundredths.
+        negate: the sign of the number is turned around.
+        round: decimals beyond the fourth are rounded, half away from zero, instead of refused.
         map: the file's word → the contract's word; an empty target means no value. A word that is not
             listed stays as it is.
         ignore_case: of the words in `map` (ASCII letters).
@@ -64,8 +70,12 @@ class ColumnMapping(_Model):
     compose: tuple[str, ...] = ()
     separator: str = " "
     row_number: bool = False
+    number_within: tuple[str, ...] = ()
+    product: tuple[str, ...] = ()
     sum_over_key: tuple[str, ...] = ()
     unit: Literal["units", "cents"] = "units"
+    negate: bool = False
+    round: bool = False
     map: Mapping[str, str] = Field(default_factory=dict)
     ignore_case: bool = False
     default: str | None = None
@@ -74,15 +84,26 @@ class ColumnMapping(_Model):
     date_format: str | None = None
     card_check: bool = True
 
+    @property
+    def factors(self) -> tuple[str, ...]:
+        """Columns of the file that are multiplied."""
+        return self.product or self.sum_over_key
+
+    @property
+    def is_made(self) -> bool:
+        """The value comes from the row's place in the file; no cell says it."""
+        return self.row_number or bool(self.number_within)
+
+    @property
+    def is_absent(self) -> bool:
+        """The company does not have this column."""
+        return self.constant == ""
+
     def source_columns(self, contract_name: str) -> tuple[str, ...]:
         """Names of the file's columns that this mapping reads, as spelled in the feed file."""
-        if self.constant is not None or self.row_number:
+        if self.constant is not None or self.is_made:
             return ()
-        if self.compose:
-            return self.compose
-        if self.sum_over_key:
-            return self.sum_over_key
-        return (self.column or contract_name,)
+        return self.compose or self.factors or (self.column or contract_name,)
 
 
 class FeedEntity(_Model):
@@ -91,12 +112,15 @@ class FeedEntity(_Model):
     Attributes:
         entity: name of the contract, "store.orders".
         columns: contract column → where it comes from. Columns that are not mentioned bind by name.
-        exclude: contract or file column → words; rows with one of them are counted and left out.
+        exclude: contract or file column → words; rows with one of them are counted and left out. `*` in a
+            word stands for any characters, an empty word for an empty cell.
+        only: likewise; rows without one of the words, in any of the columns, are counted and left out.
     """
 
     entity: str
     columns: Mapping[str, ColumnMapping] = Field(default_factory=dict)
     exclude: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
+    only: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
 
     def mapping(self, contract_column: str) -> ColumnMapping:
         """The column's mapping; without one, it binds by its own name."""
@@ -249,7 +273,7 @@ class Feed(_Model):
             moment = datetime.strptime(found.group(1) if found else "", layout)  # noqa: DTZ007
         except ValueError:
             raise DataRejectedError(
-                f"{self.where}: the name {object_name!r} does not state a delivery time",
+                f"{self.where}: the name {safe_name(object_name)!r} does not state a delivery time",
                 remedy=f"correct `delivery_time` (pattern {self.delivery_time.pattern!r}, format {layout!r}) "
                 "or narrow `glob` so that this file is not taken",
                 rule="delivery_time",
@@ -401,28 +425,35 @@ def _entity(file: Path, where: str, entry: object) -> FeedEntity:
         plain = {"column": value} if isinstance(value, str) else value
         mappings[column.name] = _build(file, spot, ColumnMapping, plain)
         _check_mapping(file, spot, mappings[column.name], contract, column.name)
-    exclude = _mapping(file, f"{place}.exclude", fields.get("exclude") or {}, None)
-    words = {
-        key: tuple(value) if isinstance(value, list) else (str(value),) for key, value in exclude.items()
+    for name_made, mapping in mappings.items():
+        _check_made_keys(file, f"{place}.columns.{name_made}", mapping, contract, mappings)
+    filters = {key: _words(file, f"{place}.{key}", fields.get(key)) for key in ("exclude", "only")}
+    return _build(file, place, FeedEntity, {"entity": name, "columns": mappings, **filters})
+
+
+def _words(file: Path, place: str, listed: object) -> dict[str, tuple[str, ...]]:
+    """Column → words of a row filter; one word may stand without brackets."""
+    return {
+        key: tuple(value) if isinstance(value, list) else (str(value),)
+        for key, value in _mapping(file, place, listed or {}, None).items()
     }
-    return _build(file, place, FeedEntity, {"entity": name, "columns": mappings, "exclude": words})
 
 
 def _check_mapping(file: Path, spot: str, mapping: ColumnMapping, contract: Contract, name: str) -> None:
     column = contract.column(name)
-    sources = [
-        key
-        for key in ("column", "constant", "compose", "row_number", "sum_over_key")
-        if getattr(mapping, key) not in (None, (), False)
-    ]
+    sources = [key for key in SOURCES if getattr(mapping, key) not in (None, (), False)]
     if len(sources) > 1:
         raise _mistake(file, spot, f"has more than one source ({', '.join(sources)}): keep one")
-    if mapping.constant == "" and column.required:
+    if mapping.is_absent and column.required and not column.may_be_absent:
         raise _mistake(file, f"{spot}.constant", f"is empty, but {name} is required")
     if mapping.unit == "cents" and column.type != "decimal":
         raise _mistake(file, f"{spot}.unit", f"`cents` goes with amounts; {name} is a {column.type}")
-    if mapping.row_number and not column.is_identifier:
-        raise _mistake(file, f"{spot}.row_number", f"makes ids; {name} is no id")
+    for key in ("negate", "round", "product"):
+        if getattr(mapping, key) and column.type != "decimal":
+            raise _mistake(file, f"{spot}.{key}", f"goes with amounts; {name} is a {column.type}")
+    for key in ("row_number", "number_within"):
+        if getattr(mapping, key) and not column.is_identifier:
+            raise _mistake(file, f"{spot}.{key}", f"makes ids; {name} is no id")
     if mapping.sum_over_key and (column.type != "decimal" or not contract.key):
         raise _mistake(file, f"{spot}.sum_over_key", "goes with amounts of an entity that has a key")
     if column.allowed:
@@ -434,6 +465,23 @@ def _check_mapping(file: Path, spot: str, mapping: ColumnMapping, contract: Cont
                 )
     _check_format(file, f"{spot}.timestamp_format", mapping.timestamp_format)
     _check_format(file, f"{spot}.date_format", mapping.date_format)
+
+
+def _check_made_keys(
+    file: Path, spot: str, mapping: ColumnMapping, contract: Contract, mappings: Mapping[str, ColumnMapping]
+) -> None:
+    """Rows are brought together by what they say, not by numbers that they are given."""
+    names = [column.name for column in contract.columns if column.is_identifier]
+    for name in mapping.number_within:
+        if name not in names:
+            raise _mistake(
+                file, f"{spot}.number_within", f"{name!r} is no id of {contract.entity}", names, name
+            )
+    together = contract.key if mapping.sum_over_key else mapping.number_within
+    key = "sum_over_key" if mapping.sum_over_key else "number_within"
+    for name in together:
+        if name in mappings and mappings[name].is_made:
+            raise _mistake(file, f"{spot}.{key}", f"needs rows with the same {name}; here each has its own")
 
 
 def _check_feed(file: Path, where: str, feed: Feed) -> None:

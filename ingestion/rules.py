@@ -37,6 +37,7 @@ RULES: Mapping[str, str] = {**ROW_RULES, **COLUMN_RULES}
 
 NOTES: Mapping[str, str] = {
     "sentinel_date": "a placeholder date became no value",
+    "rounded": "a number had more than four decimals and was rounded, as the feed says",
     "blank_word": "a reference that says NULL, N/A or the like became no value",
     "ambiguous_local_time": "the local time happened twice; the earlier one was taken",
     "unmapped_word": "the feed maps this word to none of the contract's; it loads as `unmapped`",

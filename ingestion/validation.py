@@ -18,7 +18,8 @@ One row of the result is one data row: the contract's columns typed, then `BOOKK
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -54,7 +55,10 @@ FALSE_WORDS = ("false", "f", "no", "n", "0")
 
 # At most 14 digits before and 4 after the point fit decimal(18,4); zeros on either end do not count.
 DECIMAL_PATTERN = r"^[+-]?(0*[0-9]{1,14}([.][0-9]{0,4}0*)?|[.][0-9]{1,4}0*)\z"
+# Rounded numbers may have any number of decimals, and the exponent that tiny floats are written with.
+ROUNDED_PATTERN = r"^[+-]?(0*[0-9]{1,14}([.][0-9]*)?|[.][0-9]+)([eE]-[0-9]{1,2})?\z"
 CENTS_PATTERN = r"^[+-]?(0*[0-9]{1,16}([.][0-9]{0,2}0*)?|[.][0-9]{1,2}0*)\z"
+FINE_PATTERN = r"[.][0-9]{4}[0-9]*[1-9]|[eE]"  # more than four decimals
 INTEGER_PATTERN = r"^[+-]?0*[0-9]{1,18}([.]0*)?\z"
 PLAIN_NUMBER_PATTERN = r"^[+-]?([0-9]+([.][0-9]*)?|[.][0-9]+)\z"
 NOT_FINITE_PATTERN = r"^[+-]?(nan|inf|infinity|[0-9]*[.]?[0-9]*e[+]?[0-9]{3,})\z"
@@ -133,6 +137,8 @@ class Program:
         needs_token_key: whether `$inner_pad` and `$outer_pad` are to be bound.
         row_number_columns: raw columns whose value is made from the position of the row.
         sums: raw column → the program gives each row's own part; the sum over the key is still to be taken.
+        numbers: raw column whose value is still to be made from these raw columns and the row's number among
+            the rows that agree in them.
         drift: how the file's columns differ from the contract's.
         columns: the file's columns, by the names that people may see.
     """
@@ -141,6 +147,7 @@ class Program:
     needs_token_key: bool
     row_number_columns: tuple[str, ...]
     sums: tuple[str, ...]
+    numbers: Mapping[str, tuple[str, ...]]
     drift: tuple[DriftEvent, ...]
     columns: tuple[str, ...] = ()
 
@@ -158,6 +165,19 @@ def sql_name(name: str) -> str:
 def any_of(expression: str, words: Iterable[str]) -> str:
     """`expression` is one of the words. Comparisons, because a long `IN` list becomes a join."""
     return "(" + " or ".join(f"{expression} = {sql_text(word)}" for word in words) + ")"
+
+
+def matches_any(expression: str, words: Iterable[str]) -> str:
+    """`expression`, a text or null, is one of the words of a row filter (`*`: any characters, "": no value)."""
+    plain = [word for word in words if word and "*" not in word]
+    tests = [any_of(expression, plain)] if plain else []
+    for word in words:
+        if "*" in word:
+            pattern = "(?s)^" + ".*".join(re.escape(part) for part in word.split("*")) + r"\z"
+            tests.append(f"regexp_matches({expression}, {sql_text(pattern)})")
+        elif not word:
+            tests.append(f"{expression} is null")
+    return f"coalesce({' or '.join(tests)}, false)" if tests else "false"
 
 
 def lower_ascii(expression: str) -> str:
@@ -366,7 +386,7 @@ class _Builder:
                     name.strip().casefold()
                     for name in entity.mapping(column.name).source_columns(column.name)
                 )
-            taken.update(name.strip().casefold() for name in entity.exclude)
+            taken.update(name.strip().casefold() for name in (*entity.exclude, *entity.only))
         return [position for name, position in self.positions.items() if name not in taken]
 
     # ------------------------------------------------------------------ layers
@@ -399,7 +419,7 @@ class _Builder:
             self.locate(column)
         unknown = self.unknown_cells()
         drift = self.drift()
-        exclude = self.exclude_conditions()
+        exclude = self.filter_conditions()
         cells = sorted(self.used_cells | set(unknown))
         self.layer(*(f"{self.cell(i)} as k{i}" for i in cells))
         self.layer(*(f"{column.source} as r_{column.name}" for column in self.columns))
@@ -409,7 +429,7 @@ class _Builder:
         self.flush_types()
         self.layer(*(f"{self.fault(column)} as f_{column.name}" for column in self.columns))
         header = self.header_condition()
-        excluded = " or ".join(f"coalesce({condition}, false)" for condition in [*header, *exclude])
+        excluded = " or ".join([*(f"coalesce({condition}, false)" for condition in header), *exclude])
         row_fault = self.row_fault()
         self.layer(f"({excluded or 'false'}) as e_row", f"{row_fault} as s_row")
         first = ", ".join(f"f_{column.name}" for column in self.columns)
@@ -423,6 +443,13 @@ class _Builder:
             needs_token_key=self.needs_token_key,
             row_number_columns=tuple(c.contract.output_name for c in self.columns if c.mapping.row_number),
             sums=tuple(c.contract.output_name for c in self.columns if c.mapping.sum_over_key),
+            numbers={
+                c.contract.output_name: tuple(
+                    self.contract.column(n).output_name for n in c.mapping.number_within
+                )
+                for c in self.columns
+                if c.mapping.number_within
+            },
             drift=drift,
             columns=self.display_names,
         )
@@ -439,11 +466,11 @@ class _Builder:
             column.source = sql_text(setting)
         elif mapping.constant is not None:
             column.source = sql_text(mapping.constant) if mapping.constant else "null"
-        elif mapping.row_number:
+        elif mapping.is_made:
             column.source = "null"
-        elif mapping.compose or mapping.sum_over_key:
+        elif mapping.compose or mapping.factors:
             separator = mapping.separator if mapping.compose else " x "
-            cells = [self.position(column, name) for name in mapping.compose or mapping.sum_over_key]
+            cells = [self.position(column, name) for name in mapping.compose or mapping.factors]
             present = ", ".join(f"k{cell}" for cell in cells if cell is not None)
             column.source = f"nullif(concat_ws({sql_text(separator)}, {present}), '')" if present else "null"
         else:
@@ -461,12 +488,9 @@ class _Builder:
         """The file's text in the contract's words: texts removed, words mapped, default filled in."""
         name, mapping = column.name, column.mapping
         text = f"r_{name}"
-        if mapping.sum_over_key or mapping.row_number:
+        if mapping.factors or mapping.is_made:
             return text
-        for removed in mapping.remove:
-            text = f"replace({text}, {sql_text(removed)}, '')"
-        if mapping.remove:
-            text = f"nullif(trim({text}, ' '), '')"
+        text = self.without_removed(text, mapping)
         if mapping.map:
             text = self.mapped(text, mapping)
         if column.contract.is_identifier or (column.contract.pii == "none" and name in self.contract.key):
@@ -479,6 +503,12 @@ class _Builder:
             )
         default = self.default_of(column)
         return f"coalesce({text}, {sql_text(default)})" if default is not None else text
+
+    @staticmethod
+    def without_removed(text: str, mapping: ColumnMapping) -> str:
+        for removed in mapping.remove:
+            text = f"replace({text}, {sql_text(removed)}, '')"
+        return f"nullif(trim({text}, ' '), '')" if mapping.remove else text
 
     @staticmethod
     def mapped(text: str, mapping: ColumnMapping) -> str:
@@ -515,9 +545,9 @@ class _Builder:
     def layer_of_type(self, column: _Column) -> None:
         """Queue the expressions that turn `t_` into `v_`, layer by layer."""
         kind = column.contract.type
-        if column.mapping.row_number:
+        if column.mapping.is_made:
             self.type_steps.append([f"cast(null as varchar) as v_{column.name}"])
-        elif column.mapping.sum_over_key:
+        elif column.mapping.factors:
             self.type_steps.append(self.product_steps(column))
         elif kind == "text":
             self.type_steps.append([f"{self.text_value(column)} as v_{column.name}"])
@@ -631,31 +661,55 @@ class _Builder:
             text = f"n_{name}"
         guard = CENTS_PATTERN if cents else DECIMAL_PATTERN
         value = f"try_cast({text} as decimal(18,4))"
+        if column.mapping.round:
+            guard = ROUNDED_PATTERN
+            fine = f"regexp_matches({text}, {sql_text(FINE_PATTERN)})"
+            column.notes.append((fine, "rounded"))
         if cents:
-            value = f"try_cast(try_cast({text} as decimal(20,2)) * 0.01 as decimal(18,4))"
+            wide = "decimal(28,12)" if column.mapping.round else "decimal(20,2)"
+            value = f"try_cast(try_cast({text} as {wide}) * 0.01 as decimal(18,4))"
+        if column.mapping.negate:
+            value = f"-{value}"
         steps.append(f"case when regexp_matches({text}, {sql_text(guard)}) then {value} end as v_{name}")
         return steps
 
     def product_steps(self, column: _Column) -> list[str]:
-        """The row's part of a sum over the key; which of the factors is bad is found out later."""
-        cells = [self.positions[name.strip().casefold()] for name in column.mapping.sum_over_key]
+        """The product of some cells; which of the factors is bad is found out later."""
+        mapping = column.mapping
+        cells = [self.positions[name.strip().casefold()] for name in mapping.factors]
         numbers = [f"n_{column.name}_{i}" for i in range(len(cells))]
         texts = [
-            f"{self.number_text(f'k{cell}')} as {number}" for cell, number in zip(cells, numbers, strict=True)
+            f"{self.number_text(self.without_removed(f'k{cell}', mapping))} as {number}"
+            for cell, number in zip(cells, numbers, strict=True)
         ]
+        guard = ROUNDED_PATTERN if mapping.round else DECIMAL_PATTERN
         good = " and ".join(
-            f"coalesce(regexp_matches({number}, {sql_text(DECIMAL_PATTERN)}), false)" for number in numbers
+            f"coalesce(regexp_matches({number}, {sql_text(guard)}), false)" for number in numbers
         )
+        if mapping.round:
+            fine = " or ".join(f"regexp_matches({number}, {sql_text(FINE_PATTERN)})" for number in numbers)
+            column.notes.append((fine, "rounded"))
         factors = [f"try_cast({number} as decimal(18,4))" for number in numbers]
         product = factors[0]
         for factor in factors[1:]:
             product = f"round(try_cast({product} as decimal(20,4)) * {factor}, 4)"
-        if column.mapping.unit == "cents":
+        if mapping.unit == "cents":
             product = f"round(try_cast({product} as decimal(30,4)) * 0.01, 4)"
+        sign = "-" if mapping.negate else ""
+        default = self.default_of(column) if mapping.product else None
+        otherwise = ""
+        if default is not None:
+            otherwise = (
+                f" when {self.is_factor_empty(column)} then try_cast({sql_text(default)} as decimal(18,4))"
+            )
         return [
             ", ".join(texts),
-            f"case when {good} then try_cast({product} as decimal(18,4)) end as v_{column.name}",
+            f"case when {good} then {sign}try_cast({product} as decimal(18,4)){otherwise} end as v_{column.name}",
         ]
+
+    def is_factor_empty(self, column: _Column) -> str:
+        cells = [self.positions[name.strip().casefold()] for name in column.mapping.factors]
+        return "(" + " or ".join(f"k{cell} is null" for cell in cells) + ")"
 
     @staticmethod
     def boolean_value(column: _Column) -> str:
@@ -702,7 +756,9 @@ class _Builder:
             compiled = compile_format(layout)
             lowered = f"lower({text})"
             value = (
-                f"case when regexp_matches({lowered}, {sql_text(compiled.pattern)}) "
+                f"cast({self.counted_days(text, compiled)} as date)"
+                if compiled.day_zero is not None
+                else f"case when regexp_matches({lowered}, {sql_text(compiled.pattern)}) "
                 f"then try_cast({self.rearranged(lowered, compiled)} as date) end"
             )
         sentinel = " or ".join(f"d_{name} = date '{day}'" for day in SENTINEL_DAYS)
@@ -729,6 +785,8 @@ class _Builder:
             local, offset = self.iso_parts(name)
         elif compiled.epoch_scale is not None:
             local, offset = self.epoch_parts(text, compiled), "0"
+        elif compiled.day_zero is not None:
+            local, offset = self.counted_days(text, compiled), "cast(null as integer)"
         else:
             local, offset = self.declared_parts(text, compiled)
         if compiled is None:
@@ -809,6 +867,13 @@ class _Builder:
         return local, f"case when {width} = 1 or {width} = -3 then 0 when {width} > 1 then {signed} end"
 
     @staticmethod
+    def counted_days(text: str, layout: DateFormat) -> str:
+        """First moment of the day with this number, as a local timestamp."""
+        days = f"cast(regexp_extract({text}, {sql_text(layout.pattern)}, 1) as integer)"
+        moment = f"timestamp '{layout.day_zero} 00:00:00' + {days} * interval '1 day'"
+        return f"case when regexp_matches({text}, {sql_text(layout.pattern)}) then {moment} end"
+
+    @staticmethod
     def epoch_parts(text: str, layout: DateFormat) -> str:
         scale = layout.epoch_scale or 1
         number = f"cast({text} as bigint)"
@@ -860,7 +925,7 @@ class _Builder:
     def fault(self, column: _Column) -> str:
         """The rule that this column breaks, or null. Asked in this order: missing, unreadable, out of bounds."""
         contract, name = column.contract, column.name
-        if contract.source == "feed_setting" or column.mapping.row_number:
+        if contract.source == "feed_setting" or column.mapping.is_made or column.mapping.is_absent:
             return "cast(null as varchar)"
         text, value = f"t_{name}", f"v_{name}"
         arms: list[str] = []
@@ -913,10 +978,13 @@ class _Builder:
         unread = f"when {text} is not null and {value} is null then"
         if contract.type in {"decimal", "integer"}:
             number = text
-            if column.mapping.sum_over_key:
-                cells = [self.positions[source.strip().casefold()] for source in column.mapping.sum_over_key]
-                empty = " or ".join(f"k{cell} is null" for cell in cells)
-                return [f"when {empty} then 'missing_value'", f"{unread} 'not_a_number'"]
+            if column.mapping.factors:
+                # A sum without one of its parts would be wrong; a product without a factor has no value.
+                needed = bool(column.mapping.sum_over_key) or (
+                    contract.required and self.default_of(column) is None
+                )
+                empty = f"when {value} is null and {self.is_factor_empty(column)} then "
+                return [empty + ("'missing_value'" if needed else "null"), f"{unread} 'not_a_number'"]
             if contract.type == "decimal" and self.number_text(text) != text:
                 number = f"n_{name}"
             plain = f"regexp_matches({number}, {sql_text(PLAIN_NUMBER_PATTERN)})"
@@ -926,11 +994,13 @@ class _Builder:
             if contract.type == "integer":
                 fine = sql_text(r"[.][0-9]*[1-9]")
             otherwise = "not_an_integer" if contract.type == "integer" else "not_a_number"
+            too_long = f"case when regexp_matches({number}, {fine}) then '{finer}' else 'out_of_range' end"
+            if column.mapping.round:
+                too_long = "'out_of_range'"
             return [
                 f"{unread} case "
                 f"when regexp_matches(lower({text}), {sql_text(NOT_FINITE_PATTERN)}) then 'not_finite' "
-                f"when {plain} then case when regexp_matches({number}, {fine}) then '{finer}' "
-                f"else 'out_of_range' end else '{otherwise}' end"
+                f"when {plain} then {too_long} else '{otherwise}' end"
             ]
         if contract.type == "boolean":
             return [f"{unread} 'not_a_boolean'"]
@@ -970,30 +1040,35 @@ class _Builder:
         # The first cell decides nearly always; the others are compared only behind it.
         return [f"case when {tests[0]} then {' and '.join(tests)} else false end"]
 
-    def exclude_conditions(self) -> list[str]:
-        """The feed's row filters, over contract columns (after mapping) or else columns of the file.
+    def filter_conditions(self) -> list[str]:
+        """When the feed leaves a row out: conditions that are never null, one per column of a filter."""
+        entity = self.request.feed_entity
+        left_out = [
+            matches_any(self.filtered_text("exclude", name), words) for name, words in entity.exclude.items()
+        ]
+        kept = [matches_any(self.filtered_text("only", name), words) for name, words in entity.only.items()]
+        return left_out + [f"not {condition}" for condition in kept]
+
+    def filtered_text(self, key: str, name: str) -> str:
+        """The text that a filter looks at: of a contract column (after mapping), else of a column of the file.
 
         Raises:
-            DataRejectedError: when a filter names a column that is neither.
+            DataRejectedError: when there is no such column.
         """
-        conditions = []
-        for name, words in self.request.feed_entity.exclude.items():
-            folded = name.strip().casefold()
-            column = self.by_name.get(folded)
-            if column is not None and column.contract.pii == "none":
-                conditions.append(any_of(f"t_{folded}", words))
-                continue
-            position = self.positions.get(folded)
-            if position is None:
-                raise DataRejectedError(
-                    f"{self.feed.where}: `exclude` names {name!r}, which is no column of {self.contract.entity} "
-                    f"and not in {self.facts.object_name!r}",
-                    remedy="correct the name under `exclude` in the feed file",
-                    rule="missing_column",
-                )
-            self.used_cells.add(position)
-            conditions.append(any_of(f"k{position}", words))
-        return conditions
+        folded = name.strip().casefold()
+        column = self.by_name.get(folded)
+        if column is not None and column.contract.pii == "none":
+            return f"t_{folded}"
+        position = self.positions.get(folded)
+        if position is None:
+            raise DataRejectedError(
+                f"{self.feed.where}: `{key}` names {name!r}, which is no column of {self.contract.entity} "
+                f"and not in {self.facts.object_name!r}",
+                remedy=f"correct the name under `{key}` in the feed file",
+                rule="missing_column",
+            )
+        self.used_cells.add(position)
+        return f"k{position}"
 
     # ------------------------------------------------------------------ the result
 
@@ -1018,7 +1093,7 @@ class _Builder:
         raw = " ".join(
             f"when f_{c.name} is not null then {self.raw_value(c)}"
             for c in self.columns
-            if c.contract.source == "file" and not c.mapping.row_number
+            if c.contract.source == "file" and not c.mapping.is_made
         )
         self.for_people("p_value", f"case when {column_fault} then case {raw} end end")
         self.for_people("p_row", f"case when _rule is not null then {self.raw_row()} end")

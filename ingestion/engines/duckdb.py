@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import duckdb
 from ingestion.bronze import METADATA_KEY, CheckedMetadata, repeats_path, written_whole
 from ingestion.contract import Contract
 from ingestion.engines.base import EntityOutcome, ValidationRequest
+from ingestion.feed import Feed
 from ingestion.tokens import TokenKey, warn_about_development_key
 from ingestion.validation import Program, SourceColumns, build_program, sql_name, sql_text
 from settings.errors import DataRejectedError
@@ -223,12 +224,13 @@ class DuckDBEngine:
                 remedy="the format `jsonl` wants one object on each line",
                 rule="not_json_lines",
             )
+        inner = _inner_members(request.feed, names)
         cells = ", ".join(
-            f"case when whole then line ->> {sql_text(_json_pointer(name))} end as c{i}"
-            for i, name in enumerate(names)
+            f"case when whole then line ->> {sql_text(pointer)} end as c{i}"
+            for i, pointer in enumerate([*map(_json_pointer, names), *inner.values()])
         )
         sql = f"select {cells}, not whole as x0 from (select line, {is_object} as whole from ({lines}))"
-        return sql, SourceColumns(names, 0, (("x0", "malformed_row"),))
+        return sql, SourceColumns((*names, *inner), 0, (("x0", "malformed_row"),))
 
     @staticmethod
     def _parquet_source(
@@ -264,8 +266,8 @@ class DuckDBEngine:
         with written_whole(checked) as rows_file:
             query = f"with source as ({source_sql}) {program.sql}"
             _copy(connection, query, rows_file, metadata, parameters)
-            if program.sums:
-                _take_sums(connection, contract, program, rows_file, metadata)
+            if program.sums or program.numbers:
+                _fill_across_rows(connection, contract, program, rows_file, metadata)
             with written_whole(repeats_path(checked)) as repeats_file:
                 _write_repeats(connection, request, program, rows_file, repeats_file)
                 outcome = _count(connection, request, program, rows_file, repeats_file)
@@ -304,6 +306,19 @@ class DuckDBEngine:
             )
 
 
+def _inner_members(feed: Feed, names: Sequence[str]) -> dict[str, str]:
+    """Members of objects in the line that the feed reads ("customer.id") → their JSON pointers."""
+    known = {name.strip().casefold() for name in names}
+    wanted: dict[str, str] = {}
+    for entity in feed.entities:
+        sources = [s for name, mapping in entity.columns.items() for s in mapping.source_columns(name)]
+        for source in (*sources, *entity.exclude, *entity.only):
+            outer, dot, rest = source.partition(".")
+            if dot and rest and source.strip().casefold() not in known and outer in names:
+                wanted[source] = "".join(_json_pointer(part) for part in source.split("."))
+    return wanted
+
+
 def _json_pointer(name: str) -> str:
     """RFC 6901: a path to a member whatever characters its name has."""
     return "/" + name.replace("~", "~0").replace("/", "~1")
@@ -323,36 +338,47 @@ def _copy(
     )
 
 
-def _take_sums(
+def _fill_across_rows(
     connection: duckdb.DuckDBPyConnection,
     contract: Contract,
     program: Program,
     rows_file: Path,
     metadata: CheckedMetadata,
 ) -> None:
-    """Replace each row's part by the sum over its key. The rows are put back into file order."""
-    key = ", ".join(sql_name(contract.column(name).output_name) for name in contract.key)
+    """Fill in what several rows decide: sums over the key, numbers within a group. The order of the rows stays."""
+    accepted = "_rule is null and not _excluded"
     rows = f"read_parquet({sql_text(str(rows_file))}, file_row_number = true)"
-    totals = ", ".join(f"cast(sum({sql_name(c)}) as decimal(18,4)) as {sql_name(c)}" for c in program.sums)
-    taken = ", ".join(
-        f"case when rows._rule is null and not rows._excluded then totals.{sql_name(c)} end as {sql_name(c)}"
-        for c in program.sums
-    )
-    on = " and ".join(f"rows.{name} = totals.{name}" for name in key.split(", "))
-    summed = rows_file.with_name(rows_file.name + ".sums")
+    filled, joined = [], ""
+    for name, within in program.numbers.items():
+        group = ", ".join(f"rows.{sql_name(column)}" for column in within)
+        number = f"row_number() over (partition by {group} order by rows.file_row_number)"
+        filled.append(f"concat_ws('-', {group}, {number}) as {sql_name(name)}")
+    if program.sums:
+        key = [sql_name(contract.column(name).output_name) for name in contract.key]
+        totals = ", ".join(
+            f"cast(sum({sql_name(c)}) as decimal(18,4)) as {sql_name(c)}" for c in program.sums
+        )
+        filled += [
+            f"case when rows._rule is null and not rows._excluded then totals.{sql_name(c)} end as {sql_name(c)}"
+            for c in program.sums
+        ]
+        joined = (
+            f" left join (select {', '.join(key)}, {totals} from {rows} where {accepted} group by {', '.join(key)}) "
+            f"as totals on {' and '.join(f'rows.{name} = totals.{name}' for name in key)}"
+        )
+    finished = rows_file.with_name(rows_file.name + ".filled")
     try:
         _copy(
             connection,
-            f"select rows.* exclude (file_row_number) replace ({taken}) from {rows} as rows left join "
-            f"(select {key}, {totals} from {rows} where _rule is null and not _excluded group by {key}) as totals "
-            f"on {on} order by rows.file_row_number",
-            summed,
+            f"select rows.* exclude (file_row_number) replace ({', '.join(filled)}) from {rows} as rows{joined} "
+            "order by rows.file_row_number",
+            finished,
             metadata,
             {},
         )
-        summed.replace(rows_file)
+        finished.replace(rows_file)
     finally:
-        summed.unlink(missing_ok=True)
+        finished.unlink(missing_ok=True)
 
 
 def _write_repeats(
@@ -371,7 +397,8 @@ def _write_repeats(
     key = [contract.column(name).output_name for name in contract.key]
     rows = f"read_parquet({sql_text(str(rows_file))}, file_row_number = true)"
     accepted = "_rule is null and not _excluded"
-    if key and not set(key) & set(program.row_number_columns):
+    made = {*program.row_number_columns, *program.numbers}
+    if key and not set(key) & made:
         hashed = f"hash({', '.join(sql_name(name) for name in key)})"
         connection.execute(
             f"create or replace temp table repeated_keys as select {hashed} as key_hash from {rows} "

@@ -307,6 +307,67 @@ class TestColumns:
         with pytest.raises(DataRejectedError, match="'colour'"):
             check_lines(home, rows, [*LINES, "env"], exclude={"colour": ["x"]})
 
+    def test_a_filters_word_may_have_an_asterisk_or_be_empty(self, home: Home) -> None:
+        codes = ["C536", "c536", "AC", "", "C", "50% (a.b) é!", "50x"]
+        rows = [["a", str(number), "p", "1", "1", "0", code] for number, code in enumerate(codes)]
+
+        def kept(**filters: Any) -> list[str]:
+            entity = {"entity": "store.order_items", **filters}
+            feed = write_feed(home, "", entities=[entity])
+            checked = check(home, feed, csv_bytes([*LINES, "code"], rows))
+            assert not checked.outcome.drift
+            return [codes[int(row["line_id"])] for row in checked.accepted]
+
+        assert kept(exclude={"code": "C*"}) == ["c536", "AC", "", "50% (a.b) é!", "50x"]
+        assert kept(only={"code": ["C*"]}) == ["C536", "C"]
+        assert kept(exclude={"code": ""}) == [code for code in codes if code]
+        assert kept(only={"code": ["", "AC"]}) == ["AC", ""]
+        assert kept(only={"code": ["50% (a.*) *!"]}) == ["50% (a.b) é!"]
+        assert kept(only={"code": "*5*"}) == ["C536", "c536", "50% (a.b) é!", "50x"]
+        assert kept(only={"code": "C*", "line_id": ["0", "1"]}) == ["C536"], (
+            "every column of `only` must agree"
+        )
+        assert kept(only={"code": "C*"}, exclude={"line_id": "0"}) == ["C"]
+
+    def test_discounts_in_shares_and_percent(self, home: Home) -> None:
+        rows = [
+            ["a", "1", "p", "3", "$19.99", "0.15"], ["a", "2", "p", "3", "$19.99", ""], ["a", "3", "p", "1", "$1", "2"],
+            ["a", "4", "p", "1", "$1", "x"], ["a", "5", "p", "0.3333", "$0.3333", "0.5"],
+        ]  # fmt: skip
+        header = ["order_id", "line_id", "product_id", "quantity", "price", "share"]
+        share = {"product": ["quantity", "price", "share"], "remove": ["$"]}
+        columns = {"unit_price": {"column": "price", "remove": ["$"]}, "discount_amount": share}
+        checked = check_lines(home, rows, header, columns=columns)
+        assert checked.values("discount_amount") == [Decimal("8.9955"), 0, Decimal("0.0556")]
+        assert checked.rules() == [
+            (3, "discount_exceeds_amount", "discount_amount"), (4, "not_a_number", "discount_amount"),
+        ]  # fmt: skip
+        percent = {**columns, "discount_amount": {**share, "unit": "cents"}}
+        checked = check_lines(home, [["a", "1", "p", "3", "$19.99", "15"]], header, columns=percent)
+        assert checked.values("discount_amount") == [Decimal("8.9955")]
+        needed = {"unit_price": {"product": ["price", "share"], "remove": ["$"]}}
+        checked = check_lines(home, rows[:2], header, columns=needed)
+        assert checked.rules() == [(2, "missing_value", "unit_price")], "a required product needs its factors"
+
+    def test_rounded_numbers_are_noted(self, home: Home) -> None:
+        rows = [
+            ["a", "1", "p", "1", "0.33333", ""],
+            ["a", "2", "p", "1", "0.3333", ""],
+            ["a", "3", "p", "1", "2.50000", ""],
+        ]
+        checked = check_lines(home, rows, columns={"unit_price": {"round": "true"}})
+        assert checked.outcome.notes == {"unit_price:rounded": 1}
+
+    def test_what_a_company_does_not_have_is_not_asked_for(self, home: Home) -> None:
+        rows = [row[:2] + row[3:] for row in [order(1)]]
+        header = [name for name in ORDERS if name != "total_amount"]
+        checked = check_orders(home, rows, header, columns={"total_amount": {"constant": ""}})
+        assert checked.values("total_amount") == [None]
+        payments = ["id", "order_id", "amount", "status"]
+        feed = write_feed(home, "store.payments", columns={"paid_at": {"constant": ""}})
+        checked = check(home, feed, csv_bytes(payments, [["1", "o1", "5", "succeeded"]]))
+        assert checked.values("paid_at") == [None]
+
 
 class TestRules:
     def test_bounds_of_quantity_and_price_on_both_sides(self, home: Home) -> None:
@@ -557,6 +618,75 @@ class TestTwoEntities:
         assert json.loads(lines.accepted[0]["_rescued"]) == {"gift": "x"}
 
 
+class TestReturnsInTheSalesFile:
+    """A cancelled line is a row with a negative quantity; one file gives sales and returns, each row once."""
+
+    HEADER = ("invoice", "sku", "qty", "price")
+    ROWS = (
+        ["A", "p1", "2", "1.50"],
+        ["B", "p1", "1", "1"],
+        ["A", "p1", "2", "1.50"],
+        ["CA", "p1", "-2", "1.50"],
+        ["A", "p2", "-1", "0.3333"],
+        ["A", "", "5", "1"],
+        ["A", "p3", "4", "2"],
+    )
+
+    @staticmethod
+    def feed(home: Home) -> Any:
+        shared = {"order_id": "invoice", "line_id": {"number_within": ["order_id"]}}
+        return write_feed(
+            home, "",
+            entities=[
+                {
+                    "entity": "store.order_items",
+                    "columns": {**shared, "product_id": "sku", "quantity": "qty", "unit_price": "price"},
+                    "exclude": {"qty": "-*"},
+                },
+                {
+                    "entity": "store.returns",
+                    "columns": {
+                        **shared, "id": {"number_within": ["order_id"]},
+                        "quantity": {"column": "qty", "negate": "true"},
+                        "refund_amount": {"product": ["qty", "price"], "negate": "true"},
+                        "returned_at": {"constant": "2026-05-01T10:00:00Z"},
+                    },
+                    "only": {"qty": "-*"},
+                },
+            ],
+        )  # fmt: skip
+
+    def test_every_row_is_a_sale_or_a_return(self, home: Home) -> None:
+        feed, content = self.feed(home), csv_bytes(self.HEADER, self.ROWS)
+        lines = check(home, feed, content, entity="store.order_items")
+        assert lines.rules() == [(6, "missing_value", "product_id")]
+        assert (lines.outcome.rows_excluded, lines.outcome.rows_duplicate) == (2, 0), "equal lines are real"
+        returns = check(home, feed, content, entity="store.returns")
+        assert returns.outcome.rows_excluded == 5
+        assert [(row["quantity"], row["refund_amount"]) for row in returns.accepted] == [
+            (2, 3),
+            (1, Decimal("0.3333")),
+        ]
+
+    def test_rows_are_numbered_within_their_order_whatever_is_left_out(self, home: Home) -> None:
+        """The entities of a file, and a later file with the same order in it, agree about the ids."""
+        feed, content = self.feed(home), csv_bytes(self.HEADER, self.ROWS)
+        lines = check(home, feed, content, entity="store.order_items")
+        assert {row["_row_number"]: row["line_id"] for row in lines.accepted} == {
+            1: "A-1", 2: "B-1", 3: "A-2", 7: "A-5",
+        }  # fmt: skip
+        returns = check(home, feed, content, entity="store.returns")
+        assert [(row["id"], row["line_id"]) for row in returns.accepted] == [("CA-1", "CA-1"), ("A-3", "A-3")]
+        again = check(home, feed, csv_bytes(self.HEADER, self.ROWS[:3][::-1]), entity="store.order_items")
+        assert again.values("line_id") == ["A-1", "B-1", "A-2"]
+
+    def test_the_order_of_many_rows_is_kept(self, home: Home) -> None:
+        rows = [[f"o{number % 977}", "p", "1", str(number)] for number in range(20_000)]
+        checked = check(home, self.feed(home), csv_bytes(self.HEADER, rows), entity="store.order_items")
+        assert checked.values("unit_price") == list(range(20_000))
+        assert checked.values("line_id") == [f"o{n % 977}-{n // 977 + 1}" for n in range(20_000)]
+
+
 class TestFormats:
     def test_whitespace_lines_without_header(self, home: Home) -> None:
         content = b" 1  alpha   north\n\n   2\tbeta south  \n \n3 gamma\n4 delta east side\n"
@@ -599,6 +729,25 @@ class TestFormats:
             (2, "not_a_number", "total_amount"), (4, "malformed_row", None), (5, "malformed_row", None),
             (6, "malformed_row", None),
         ]  # fmt: skip
+
+    def test_members_of_objects_in_json(self, home: Home) -> None:
+        order = {"status": "paid", "created_at": "2026-05-01T10:00:00Z"}
+        lines = [
+            {**order, "id": 1, "buyer": {"id": "c1", "Home.Town": "x"}, "v": {"a": {"b": 5}}},
+            {**order, "id": 2, "buyer": None, "v": {"a": {"b": None}}},
+            {**order, "id": 3, "buyer": "c3", "v": {"a": {"b": 7}}},
+        ]
+        columns = {"customer_id": "buyer.id", "total_amount": "v.a.b"}
+        feed = write_feed(home, "store.orders", format="jsonl", currency="USD", columns=columns)
+        checked = check(home, feed, "\n".join(map(json.dumps, lines)).encode())
+        assert [(row["customer_id"], row["total_amount"]) for row in checked.accepted] == [
+            ("c1", 5),
+            (None, 7),
+        ]
+        assert checked.rules() == [(2, "missing_value", "total_amount")]
+        feed = write_feed(home, "store.orders", format="jsonl", columns={"customer_id": "client.id"})
+        with pytest.raises(DataRejectedError, match=r"no column 'client\.id'"):
+            check(home, feed, json.dumps(lines[0]).encode())
 
     def test_escapes_in_json_hide_nothing(self, home: Home) -> None:
         """The bytes of the line are plain ASCII; the texts that they stand for are not."""

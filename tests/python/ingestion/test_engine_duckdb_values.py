@@ -5,8 +5,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from datetime import UTC, date, datetime, timedelta
+from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 from typing import Any
 
@@ -342,6 +342,29 @@ def test_cents_are_exact(tmp_path: Path, engine: DuckDBEngine) -> None:
     ]  # fmt: skip
 
 
+def test_rounding_is_half_away_from_zero_and_only_on_demand(tmp_path: Path, engine: DuckDBEngine) -> None:
+    texts = [
+        "0.050830508474576264", "0.00005", "-0.00005", "0.00004999", "1.69e-05", "5E-05", "59.97000000000001", "2.5",
+        "1e5", "99999999999999.99996", "1,5", "0.1.2",
+    ]  # fmt: skip
+    rounded = {"columns": {"tax_amount": {"round": "true"}}}
+    found = judged(Home(tmp_path), engine, "store.orders", "tax_amount", texts, ORDER, **rounded)
+    fourth = Decimal("0.0001")
+    assert found == [
+        *(Decimal(text).quantize(fourth, ROUND_HALF_UP) for text in texts[:8]),
+        Rule("not_a_number"), Rule("out_of_range"), Rule("not_a_number"), Rule("not_a_number"),
+    ]  # fmt: skip
+    refused = judged(Home(tmp_path), engine, "store.orders", "tax_amount", texts[:4], ORDER)
+    assert refused == [Rule("too_many_decimals")] * 4
+
+
+def test_a_turned_sign_turns_every_number(tmp_path: Path, engine: DuckDBEngine) -> None:
+    columns = {"tax_amount": {"negate": "true", "unit": "cents"}}
+    texts = ["-150", "0", "150", "x"]
+    found = judged(Home(tmp_path), engine, "store.orders", "tax_amount", texts, ORDER, columns=columns)
+    assert found == [Decimal("1.5"), Decimal(0), Decimal("-1.5"), Rule("not_a_number")]
+
+
 @pytest.mark.parametrize(
     ("layout", "texts"),
     [
@@ -403,6 +426,30 @@ def test_declared_timestamps_agree_with_strptime(
         timestamp_format=layout, naive_timezone="America/New_York",
     )  # fmt: skip
     compare(texts, found, judge)
+
+
+def test_counted_days(tmp_path: Path, engine: DuckDBEngine) -> None:
+    """Day numbers of a spreadsheet or of a data set without dates: local days, begun at their first instant."""
+    texts = ["40513", "40513.0", "1", "45382", "40513.5", "1234567", "", "x"]
+
+    def judge(text: str) -> Any:
+        day = datetime(1899, 12, 30) + timedelta(int(text.removesuffix(".0")))
+        return judgement.local_times(day, "America/New_York")[0]
+
+    columns = {"created_at": {"timestamp_format": "days_since 1899-12-30"}}
+    found = judged(
+        Home(tmp_path), engine, "store.orders", "created_at", texts, order_without("created_at"),
+        columns=columns, naive_timezone="America/New_York",
+    )  # fmt: skip
+    assert found[:4] == [judge(text) for text in texts[:4]]
+    assert found[4:] == [
+        Rule("not_a_timestamp"), Rule("not_a_timestamp"), Rule("missing_value"), Rule("not_a_timestamp"),
+    ]  # fmt: skip
+    found = judged(
+        Home(tmp_path), engine, "restaurant.date_dim", "date_key", ["1", "-1", "1.5"], {"week": "#"},
+        date_format="days_since 2024-02-28",
+    )  # fmt: skip
+    assert found == [date(2024, 2, 29), date(2024, 2, 27), Rule("not_a_date")]
 
 
 def test_counted_seconds(tmp_path: Path, engine: DuckDBEngine) -> None:

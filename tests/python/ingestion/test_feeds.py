@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from ingestion.contract import load_contracts
 from ingestion.currencies import ISO_4217
 from ingestion.date_formats import compile_format
 from ingestion.feed import SETTINGS, feeds_path, load_feeds
 from ingestion.rules import NOTES, RULES
 from settings.errors import ConfigurationError, DataRejectedError, ExitCode
 from settings.home import PROJECT_ROOT, Home
+
+EXAMPLES = PROJECT_ROOT / "examples" / "feeds"
 
 GOOD = """
 company: bakery
@@ -128,6 +131,15 @@ def test_locations(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
         ("id: Bestellnummer", "created_at: {row_number: true}", "makes ids", ""),
         ("id: Bestellnummer", "id: {sum_over_key: [a]}", "sum_over_key goes with amounts", ""),
         ("id: Bestellnummer", 'id: {constant: ""}', "is empty, but id is required", ""),
+        ("id: Bestellnummer", "id: {round: true}", "goes with amounts; id is a text", ""),
+        ("id: Bestellnummer", "id: {product: [a, b]}", "goes with amounts; id is a text", ""),
+        ("id: Bestellnummer", "created_at: {number_within: [id]}", "makes ids", ""),
+        ("id: Bestellnummer", "id: {number_within: [customerid]}", "is no id of store.orders", "'customer_id'"),
+        ("id: Bestellnummer", "id: {number_within: [id]}", "needs rows with the same id", ""),
+        ("id: Bestellnummer", "id: Nr\n          tax_amount: {product: [a], sum_over_key: [a]}", "more than one", ""),
+        ("id: Bestellnummer", "id: {row_number: true}\n          tax_amount: {sum_over_key: [a]}",
+         "needs rows with the same id; here each has its own", ""),
+        ("id: Bestellnummer", 'created_at: {timestamp_format: "days_since 1899-13-30"}', "the number 0", ""),
         ("id: Bestellnummer", "id: Bestellnummer\n          ID: Nr", "columns.ID is given twice", ""),
         ("id: Bestellnummer", 'created_at: {timestamp_format: "%d/%m"}', "needs a year, a month and a day", ""),
         ("id: Bestellnummer", 'created_at: {timestamp_format: "%Y-%m-%d %Q"}', "'%Q'", ""),
@@ -274,3 +286,31 @@ def test_the_guide_names_every_setting_rule_and_note() -> None:
     assert set(SETTINGS) <= documented
     for name, sentence in [*RULES.items(), *NOTES.items()]:
         assert f"| `{name}` | {sentence} |" in GUIDE
+
+
+def test_a_company_may_lack_a_total_a_sign_up_date_and_the_time_of_payments(home: Home) -> None:
+    """Said so, it is no mistake; of any other required column it is."""
+    for contract in load_contracts().values():
+        for column in contract.columns:
+            text = f"""
+company: x
+feeds:
+  - name: a
+    location: file://x
+    entities: [{{entity: {contract.entity}, columns: {{{column.name}: {{constant: ""}}}}}}]
+"""
+            if column.source == "feed_setting":
+                continue
+            if column.required and (contract.entity, column.name) not in {
+                ("store.orders", "total_amount"),
+                ("store.customers", "signup_date"),
+            }:
+                with pytest.raises(ConfigurationError, match="is empty, but"):
+                    load_feeds(write(home, text), home)
+            else:
+                assert load_feeds(write(home, text), home)
+
+
+@pytest.mark.parametrize("example", sorted(EXAMPLES.glob("*.yml")), ids=lambda path: path.stem)
+def test_the_examples_are_feed_files(home: Home, example: Path) -> None:
+    assert load_feeds(example, home)
