@@ -69,8 +69,8 @@ class Discovery:
             try:
                 contents.append((item, self._digest(item)))
             except ObjectNotReadyError as error:
-                self.waiting.append(WaitingFile(self.feed.name, item.name, error.reason))
-        present = {(item.name, digest) for item, digest in contents}
+                self.waiting.append(WaitingFile(self.feed.name, item.safe_name, error.reason))
+        present = {(item.safe_name, digest) for item, digest in contents}
         arrivals: list[Candidate] = []
         for item, digest in contents:
             self._place(item, digest, present, arrivals)
@@ -107,11 +107,11 @@ class Discovery:
         main = active[-1] if active else None
         if main is None:
             self._add_new(item, digest, same, arrivals)
-        elif main.object_name == item.name and main.batch_id in self._retry:
+        elif main.object_name == item.safe_name and main.batch_id in self._retry:
             self._try_again(item, main, arrivals)
         elif main.status == "pending" and main in self._known:
             # A crashed run left it. Under its own name if that is still there, else under this one.
-            if main.object_name == item.name or (
+            if main.object_name == item.safe_name or (
                 (main.object_name, digest) not in present
                 and not any(candidate.entry.batch_id == main.batch_id for candidate in arrivals)
             ):
@@ -124,14 +124,15 @@ class Discovery:
         self, item: LandingObject, digest: str, same: Sequence[LedgerEntry], main: LedgerEntry
     ) -> None:
         """Record a known content once per new name; in `replace` feeds also when a name comes back to it."""
-        named = [entry for entry in same if entry.object_name == item.name]
-        if named and (self.feed.same_name != "replace" or self._is_newest(item.name, digest)):
+        name = item.safe_name
+        named = [entry for entry in same if entry.object_name == name]
+        if named and (self.feed.same_name != "replace" or self._is_newest(name, digest)):
             return
         entry = LedgerEntry(
-            batch_id=make_batch_id(self.feed.name, digest, item.name, len(named)),
+            batch_id=make_batch_id(self.feed.name, digest, name, len(named)),
             feed=self.feed.name,
             load_sequence=None,
-            object_name=item.name,
+            object_name=name,
             content_sha256=digest,
             size_bytes=item.size_bytes,
             delivered_at=None,
@@ -157,12 +158,13 @@ class Discovery:
     def _add_new(
         self, item: LandingObject, digest: str, same: Sequence[LedgerEntry], arrivals: list[Candidate]
     ) -> None:
-        occurrence = sum(1 for entry in same if entry.object_name == item.name)
+        name = item.safe_name
+        occurrence = sum(1 for entry in same if entry.object_name == name)
         entry = LedgerEntry(
-            batch_id=make_batch_id(self.feed.name, digest, item.name, occurrence),
+            batch_id=make_batch_id(self.feed.name, digest, name, occurrence),
             feed=self.feed.name,
             load_sequence=None,
-            object_name=item.name,
+            object_name=name,
             content_sha256=digest,
             size_bytes=item.size_bytes,
             delivered_at=None,
@@ -209,15 +211,18 @@ class Discovery:
         try:
             manifest = None
             if self.feed.manifest is not None:
-                name = entry.object_name if entry.object_name == item.name else item.name
-                content = self._store.read_companion(name + self.feed.manifest.suffix, MANIFEST_LIMIT_BYTES)
+                content = self._store.read_companion(
+                    item.name + self.feed.manifest.suffix, MANIFEST_LIMIT_BYTES
+                )
                 if content is None:
                     self.waiting.append(
-                        WaitingFile(self.feed.name, item.name, "its manifest has not arrived")
+                        WaitingFile(self.feed.name, item.safe_name, "its manifest has not arrived")
                     )
                     return None
                 manifest = read_manifest(content, self.feed.manifest)
-            delivered_at = self.feed.delivered_at(entry.object_name)
+            # Of a masked name the time may be gone; the file's own name is at hand unless it was renamed.
+            is_own = entry.object_name == item.safe_name
+            delivered_at = self.feed.delivered_at(item.name if is_own else entry.object_name)
         except DataRejectedError as error:
             return replace(entry, status="rejected", rule=error.rule, message=told(error)), None
         if delivered_at is None and manifest is not None:

@@ -1,7 +1,7 @@
 """Where files arrive: listing them, and reading one without being fooled by its name or by an upload.
 
-A store lists objects and opens one of them. The object's name is data: it is kept in the ledger and shown to
-people, and no local path is ever built from it.
+A store lists objects and opens one of them. The object's name is data: no local path is ever built from it, and
+what is kept in the ledger and shown to people is its `safe_name`.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from ingestion.object_names import safe_name
 from settings.errors import ConfigurationError
 from settings.home import Home
 
@@ -38,8 +39,8 @@ class ObjectNotReadyError(Exception):
     """The object changed, vanished or is still being written: the next run takes it."""
 
     def __init__(self, object_name: str, reason: str) -> None:
-        super().__init__(f"{object_name!r}: {reason}")
-        self.object_name = object_name
+        self.object_name = safe_name(object_name)
+        super().__init__(f"{self.object_name!r}: {reason}")
         self.reason = reason
 
 
@@ -59,10 +60,15 @@ class LandingObject:
     modified_at: datetime
     version: str
 
+    @property
+    def safe_name(self) -> str:
+        """The name as it is kept and shown."""
+        return safe_name(self.name)
+
 
 @dataclass(frozen=True)
 class SkippedObject:
-    """A name that matched and was not taken, with the reason in words."""
+    """A name (as it is shown) that matched and was not taken, with the reason in words."""
 
     name: str
     reason: str
@@ -273,9 +279,9 @@ def _look_at(
         # An editor's backup ("x.csv~") lies beside a finished file; the other endings lie beside unfinished ones.
         for suffix in UNFINISHED_SUFFIXES[:-1]:
             if base + suffix in siblings:
-                reason = f"{base + suffix} beside it says that it is not finished"
+                reason = f"{safe_name(base + suffix)} beside it says that it is not finished"
     if reason:
-        return SkippedObject(shown, reason)
+        return SkippedObject(safe_name(shown), reason)
     modified_at = EPOCH + timedelta(microseconds=status.st_mtime_ns // 1000)
     return LandingObject(name, status.st_size, modified_at, _version(status))
 

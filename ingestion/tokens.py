@@ -38,6 +38,11 @@ class TokenKey:
         secret = os.environ.get(KEY_VARIABLE, "")
         return cls.from_secret(secret.encode("utf-8") if secret else DEVELOPMENT_KEY)
 
+    def token(self, text: str) -> str:
+        """Hex HMAC-SHA256 of a text."""
+        inner = hashlib.sha256(self.inner_pad + text.encode("utf-8", "surrogatepass")).digest()
+        return hashlib.sha256(self.outer_pad + inner).hexdigest()
+
 
 @cache
 def warn_about_development_key() -> None:
