@@ -17,6 +17,8 @@ with runs as (
         published_at,
         as_of_date
     from {{ source('ops', 'runs') }}
+    -- Marts are built in the middle of a run: what it says of itself then is no longer so when it is read.
+    where status <> 'running'
 
 )
 
