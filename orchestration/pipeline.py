@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ingestion import operations
-from ingestion.feed import feeds_path, load_feeds
+from ingestion.feed import Feed, feeds_path, load_feeds
 from ingestion.report import BatchResult, IngestionReport, summarise
 from ingestion.service import IngestionService
 from orchestration.dbt_runner import BuildReport, BuildSettings, DbtRunner, project_fingerprint
@@ -100,14 +100,7 @@ class Pipeline:
         operations.start_run(self.request.home, self.request.run_id, target=self.request.target)
         logger.info("loading new files")
         with self._recorded():
-            path = feeds_path(self.request.home, self.request.feeds)
-            feeds = load_feeds(path, self.request.home)
-            if not feeds:
-                raise ConfigurationError(
-                    f"there is no feed file in {path}",
-                    remedy="put one there (docs/guides/feed-files.md), name one with --feeds, or `tillhouse demo`",
-                    rule="feed_file",
-                )
+            feeds = require_feeds(self.request.home, self.request.feeds)
             service = IngestionService(
                 self.request.home, feeds, engine=self.request.engine, target=self.request.target
             )
@@ -244,6 +237,23 @@ class Pipeline:
         except BaseException as error:  # Ctrl-C too: a run that ended must not look as if it went on
             self.fail(error)
             raise
+
+
+def require_feeds(home: Home, named: Path | None = None) -> list[Feed]:
+    """The feeds that a run reads.
+
+    Raises:
+        ConfigurationError: when a feed file is wrong, or there is none.
+    """
+    path = feeds_path(home, named)
+    feeds = load_feeds(path, home)
+    if not feeds:
+        raise ConfigurationError(
+            f"there is no feed file in {path}",
+            remedy="put one there (docs/guides/feed-files.md), name one with --feeds, or `tillhouse demo`",
+            rule="feed_file",
+        )
+    return feeds
 
 
 def require_loader(target: str) -> None:

@@ -12,10 +12,9 @@ import dagster as dg
 import yaml
 
 from ingestion import operations
-from ingestion.feed import feeds_path, load_feeds
 from orchestration.dbt_runner import BuildSettings, DbtRunner
 from orchestration.definitions import DAILY_JOB, build_definitions
-from orchestration.pipeline import require_loader
+from orchestration.pipeline import require_feeds, require_loader
 from settings.errors import TillhouseError
 from settings.home import PROJECT_ROOT, Home
 from settings.writer_lock import writer_lock
@@ -67,8 +66,9 @@ def run_daily(
     """
     require_loader(target)
     prepare_instance(home)
+    read_feeds = require_feeds(home, feeds)
     with writer_lock(home):
-        pass  # a busy warehouse is told before Dagster has started anything
+        pass  # wrong feeds and a busy warehouse are told before dbt and Dagster have started anything
     manifest = DbtRunner(BuildSettings(home, target=target, as_of=as_of)).parse()
     settings = {
         "home": str(home.root),
@@ -79,7 +79,7 @@ def run_daily(
         "engine": engine,
     }
     run_config = {"loggers": QUIET_CONSOLE, "resources": {"warehouse": {"config": settings}}}
-    job = build_definitions(manifest, load_feeds(feeds_path(home, feeds), home)).resolve_job_def(DAILY_JOB)
+    job = build_definitions(manifest, read_feeds).resolve_job_def(DAILY_JOB)
     with dg.DagsterInstance.get() as instance:
         try:
             result = job.execute_in_process(instance=instance, run_config=run_config)
