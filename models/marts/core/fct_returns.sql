@@ -22,17 +22,25 @@ lines as (
     select
         order_item_key,
         product_key,
+        category,
+        net_sales_amount,
+        cost_amount
+    from {{ ref('fct_order_items') }}
+    where source_system = 'store'
+
+),
+
+orders as (
+
+    select
+        order_key,
         customer_key,
         location_key,
-        category,
         currency,
         exchange_rate,
-        net_sales_amount,
-        cost_amount,
         is_booked,
-        has_missing_header,
         order_date
-    from {{ ref('fct_order_items') }}
+    from {{ ref('int_orders_united') }}
     where source_system = 'store'
 
 ),
@@ -44,35 +52,38 @@ matched as (
         returns.order_item_key,
         returns.order_key,
         lines.product_key,
-        lines.customer_key,
-        lines.location_key,
+        orders.customer_key,
+        orders.location_key,
         returns.source_system,
         returns.return_id,
         returns.order_id,
         returns.line_id,
         lines.category,
         returns.reason,
-        lines.currency,
-        lines.exchange_rate,
+        orders.currency,
+        orders.exchange_rate,
         returns.quantity,
         returns.refund_amount as transaction_refund_amount,
-        {{ convert_money('returns.refund_amount', 'lines.exchange_rate') }} as refund_amount,
+        {{ convert_money('returns.refund_amount', 'orders.exchange_rate') }} as refund_amount,
         lines.net_sales_amount as line_net_sales_amount,
         lines.cost_amount is not null as has_cost,
         -- Not eligible yet while the line or its order is still missing.
         coalesce(
-            lines.is_booked
-            and {{ days_between('lines.order_date', 'returns.return_date') }}
+            lines.order_item_key is not null
+            and orders.is_booked
+            and {{ days_between('orders.order_date', 'returns.return_date') }}
             <= {{ var('refund_window_days') }},
             false
         ) as is_refund_eligible,
-        coalesce(lines.has_missing_header, true) as has_missing_order,
+        lines.order_item_key is null or orders.order_key is null as has_missing_order,
         returns.returned_at,
         returns.return_date,
-        lines.order_date
+        orders.order_date
     from returns
     left join lines
         on returns.order_item_key = lines.order_item_key
+    left join orders
+        on returns.order_key = orders.order_key
 
 ),
 

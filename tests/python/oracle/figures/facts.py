@@ -198,13 +198,13 @@ def order_items(book: Book) -> list[MartRow]:
 
 
 def returns(book: Book) -> list[MartRow]:
-    """A return hangs on its line: while the line or its header is missing, all but the delivered row is unknown."""
+    """Buyer, place, currency and day come from the order, product and category from the line, where they are known."""
     orphans = {(one.text("order_id"), one.text("line_id")): one for one in book.orphan_lines}
     return [_return(one, orphans.get((one.order_id, one.line_id))) for one in book.returns]
 
 
 def _return(one: Return, orphan_line: Version | None) -> MartRow:
-    line, order = one.line, one.order if one.line else None
+    line, order = one.line, one.order
     return {
         "source_system": one.system,
         "return_id": one.return_id,
