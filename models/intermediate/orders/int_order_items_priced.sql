@@ -1,4 +1,5 @@
--- In transaction currency. A line takes time, place and booking from its order, never from itself.
+-- In transaction currency; list price and cost are in the reporting currency, as the catalogue is. A line takes time,
+-- place and booking from its order, never from itself.
 with orders as (
 
     select

@@ -87,7 +87,8 @@ dated as (
 
 ),
 
--- Gross and discount are converted and rounded; what follows from them follows by subtraction.
+-- Gross and discount are converted and rounded; what follows from them follows by subtraction. The catalogue
+-- is in the reporting currency, whatever the order's.
 converted as (
 
     select
@@ -105,8 +106,8 @@ converted as (
         {{ convert_money('item_amount', 'exchange_rate') }} as item_amount,
         {{ convert_money('gross_amount', 'exchange_rate') }} as gross_amount,
         {{ convert_money('discount_amount', 'exchange_rate') }} as discount_amount,
-        {{ convert_money('list_price_amount', 'exchange_rate') }} as list_price_amount,
-        {{ convert_money('cost_amount', 'exchange_rate') }} as cost_amount,
+        list_price_amount,
+        cost_amount,
         customer_key,
         location_key,
         day_part,

@@ -251,7 +251,7 @@ def _store_lines(order: Order, versions: list[Version], prices: PriceHistory) ->
         count = version.number("quantity")
         price = prices.at(version.text("product_id"), order.ordered_at)
         gross, discount = order.converted(item), order.converted(own + share)
-        # The catalogue states no currency: its prices are read as being in that of the order.
+        # The catalogue states no currency: its prices are in the reporting currency.
         list_price = price.list_price if price else None
         unit_cost = price.unit_cost if price else None
         lines.append(
@@ -259,8 +259,8 @@ def _store_lines(order: Order, versions: list[Version], prices: PriceHistory) ->
                 "store", order.order_id, version.text("line_id"), version.text("product_id"),
                 price.category if price else None, count, order.converted(version.number("unit_price")), gross,
                 ZERO, gross, discount, gross - discount,
-                None if list_price is None else order.converted(stored(product(count, list_price))),
-                None if unit_cost is None else order.converted(stored(product(count, unit_cost))),
+                None if list_price is None else stored(product(count, list_price)),
+                None if unit_cost is None else stored(product(count, unit_cost)),
                 price.valid_from if price else None, item - own - share,
             )
         )  # fmt: skip
