@@ -54,6 +54,7 @@ class TextScanner:
         self._open_quote = 0
         self._lines = 0
         self._first_odd_quote_line: int | None = None
+        self._first_text_after_quote_line: int | None = None
         self.rows = 0
         self.filled_lines = 0
         self.delimiter_max = 0
@@ -123,7 +124,7 @@ class TextScanner:
         """Judge what only the end can tell.
 
         Raises:
-            FileRejectedError: rule `unclosed_quote`.
+            FileRejectedError: rules `unclosed_quote`, `text_after_quote`.
         """
         where = (
             f" (first doubtful quote in line {self._first_odd_quote_line})"
@@ -134,6 +135,15 @@ class TextScanner:
             raise FileRejectedError(
                 "unclosed_quote",
                 f"the quotes of the file do not pair up, so its rows cannot be told apart{where}",
+                remedy="have quotes inside values doubled, or set the feed's `quote` to '' if it uses none",
+            )
+
+        if self._first_text_after_quote_line is not None and self.has_quoted_newline:
+            # Where every line is a row the engine looks for it; here only the pairs of quotes tell cells apart.
+            raise FileRejectedError(
+                "text_after_quote",
+                f"in line {self._first_text_after_quote_line} text stands between a closing quote and the next"
+                " delimiter",
                 remedy="have quotes inside values doubled, or set the feed's `quote` to '' if it uses none",
             )
 
@@ -215,6 +225,14 @@ class TextScanner:
         edges[[LF, CR, SPACE, self._quote or 0, *self._delimiters]] = True
         edges_after = edges.copy()
         edges_after[self._delimiter_start] = True
+        spaced = quotes[~opens & (after == SPACE)]
+        if len(spaced) and self._first_text_after_quote_line is None and SPACE not in self._delimiters:
+            filled = np.flatnonzero(padded[1:] != SPACE)
+            behind = padded[1:][filled[np.searchsorted(filled, spaced + 1)]]
+            text = (behind != LF) & (behind != CR) & (behind != self._delimiter_start)
+            if text.any():
+                line = int(np.searchsorted(ends, spaced[int(np.argmax(text))]))
+                self._first_text_after_quote_line = self._lines + line + 1
         odd = np.where(opens, ~edges[before], ~edges_after[after])
         if odd.any():
             first = quotes[int(np.argmax(odd))]

@@ -323,6 +323,32 @@ def test_an_endless_line_is_refused(inspect: Inspect, monkeypatch: pytest.Monkey
 def test_quotes_that_do_not_pair_up_cost_the_file(inspect: Inspect, content: bytes) -> None:
     """A reader would swallow rows into one cell and say nothing."""
     assert rule_of(inspect, content) == "unclosed_quote"
+
+
+@pytest.mark.parametrize(
+    ("row", "rule"),
+    [
+        (b'1,"x" lost,2', "text_after_quote"),
+        (b'"x"   lost,1,2', "text_after_quote"),
+        (b'1,2,"x" "y"', "text_after_quote"),
+        (b'1,"x" ,2', None),
+        (b'1,2,"x"  ', None),
+        (b'1, "x",2', None),
+        (b'1,"he said ""hi"" twice",2', None),
+    ],
+)
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_text_behind_a_closing_quote_costs_a_file_whose_cells_hold_line_ends(
+    inspect: Inspect, row: bytes, rule: str | None, end: bytes
+) -> None:
+    """A reader would leave it out and say nothing. Without line ends in cells the engine looks for it."""
+    content = end.join([b"a,b,c", row, b'1,"two\nlines",3', b""])
+    if rule is None:
+        assert inspect(content).has_quoted_newline
+    else:
+        assert rule_of(inspect, content) == rule
+    plain = end.join([b"a,b,c", row, b""])
+    assert not inspect(plain).has_quoted_newline
     assert inspect(content, quote="").data_lines == content.count(b"\n") - 1
 
 
