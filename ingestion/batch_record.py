@@ -34,14 +34,16 @@ class EntityRecord:
 
 @dataclass(frozen=True)
 class BatchRecord:
-    """One delivery as it was validated."""
+    """One delivery as it was validated; one that only repeats another has no entities."""
 
     entry: LedgerEntry
     entities: tuple[EntityRecord, ...]
+    company: str = ""
 
 
 def write_record(folder: Path, record: BatchRecord) -> None:
     """Write the record whole or not at all. The parquet files that it describes are on disk already."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = folder / RECORD_NAME
     unfinished = folder / f".{RECORD_NAME}.tmp"
     descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
@@ -65,6 +67,7 @@ def read_record(folder: Path) -> BatchRecord:
         return BatchRecord(
             entry=LedgerEntry(**_typed(LedgerEntry, content["entry"])),
             entities=tuple(_entity(folder, entity) for entity in content["entities"]),
+            company=content.get("company", ""),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataRejectedError(
@@ -77,6 +80,7 @@ def read_record(folder: Path) -> BatchRecord:
 def _plain(record: BatchRecord) -> dict[str, Any]:
     return {
         "form": FORM,
+        "company": record.company,
         "entry": _json_values(asdict(record.entry)),
         "entities": [
             {

@@ -172,14 +172,21 @@ def quarantine_rows(contract: Contract, checked: Path, lineage: Lineage) -> Stat
         "cast(checked.file_row_number + 1 as bigint) as row_number, checked._rule as rule, "
         "checked._column as column_name, checked._raw_value as raw_value, checked._raw_row as raw_row, "
         "checked._other_rules as other_rules, "
-        f"concat_ws(': ', checked._column, case checked._rule {sentences} end) as message, "
+        f"concat_ws(': ', checked._column, concat(case checked._rule {sentences} end, "
+        "case when checked._rule = 'future_date' then cast($arrival as varchar) end)) as message, "
         "cast($ingested_at as timestamp) as _ingested_at, cast($run_id as varchar) as run_id, "
         "'open' as status "
         "from read_parquet($checked, file_row_number = true) as checked where checked._rule is not null"
     )
     wanted = ("batch_id", "feed", "source_file", "file_sha256", "ingested_at")
     parameters = {name: value for name, value in lineage_parameters(lineage).items() if name in wanted}
-    parameters |= {"entity": contract.entity, "checked": str(checked), "run_id": lineage.run_id}
+    arrival = (lineage.judged_arrival or lineage.arrived_at).astimezone(UTC)
+    parameters |= {
+        "entity": contract.entity,
+        "checked": str(checked),
+        "run_id": lineage.run_id,
+        "arrival": f" (arrival on record: {arrival:%Y-%m-%d %H:%M} UTC)",
+    }
     return Statement(sql, parameters)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from ingestion.feed import Feed
@@ -20,6 +20,27 @@ def delivery_date(feed: Feed, entry: LedgerEntry) -> date | None:
     return moment.astimezone(ZoneInfo(feed.business_timezone)).date()
 
 
+def delivery_dates(feed: Feed, entries: Sequence[LedgerEntry]) -> list[date]:
+    """The days that the feed has a delivery for, good or bad."""
+    return [day for entry in _deliveries(entries) if (day := delivery_date(feed, entry))]
+
+
+def _deliveries(entries: Sequence[LedgerEntry]) -> list[LedgerEntry]:
+    """Without what only repeats another delivery. A day on which nothing happened is no repetition of an earlier
+    such day, though its file has the same content; a file with rows under a second day's name is one."""
+    empty = {entry.batch_id for entry in entries if entry.status == "loaded" and entry.rows_read == 0}
+    return [entry for entry in entries if entry.status != "duplicate" or entry.duplicate_of in empty]
+
+
+def _place(entry: LedgerEntry) -> tuple[bool, int, datetime, str]:
+    number, _, _ = entry.order
+    if entry.status == "duplicate" and entry.delivered_at is not None:
+        number = int(entry.delivered_at.timestamp()) * 1000  # as a delivery with this time is numbered
+    # A rejected file without a number (no delivery time in its name) is as new as the run that saw it.
+    is_unnumbered = entry.load_sequence is None and entry.status != "duplicate"
+    return is_unnumbered, number, entry.first_seen_at, entry.object_name
+
+
 def incomplete(feed: Feed, entries: Sequence[LedgerEntry], newest_day: date | None) -> BatchResult | None:
     """Why a required feed is not complete, None when it is.
 
@@ -30,16 +51,15 @@ def incomplete(feed: Feed, entries: Sequence[LedgerEntry], newest_day: date | No
         entries: all of the feed.
         newest_day: of all feeds of the company.
     """
-    counted = [entry for entry in entries if entry.status in {"loaded", "rejected", "pending"}]
-    loaded = [entry for entry in counted if entry.status == "loaded"]
+    counted = [entry for entry in _deliveries(entries) if entry.status != "withdrawn"]
+    loaded = [entry for entry in counted if entry.status in {"loaded", "duplicate"}]
     if counted:
-        # A rejected file without a number (no delivery time in its name) is as new as the run that saw it.
-        newest = max(counted, key=lambda entry: (entry.load_sequence is None, entry.order))
+        newest = max(counted, key=_place)
         if newest.status == "rejected":
             return result_of(newest, ())
     if not loaded:
         return missing_result(feed, "nothing was ever loaded")
-    days = [day for entry in loaded if (day := delivery_date(feed, entry))]
+    days = delivery_dates(feed, loaded)
     if feed.delivery_time is not None and newest_day is not None and max(days, default=date.min) < newest_day:
         return missing_result(
             feed, f"other feeds of {feed.company} have delivered {newest_day}, this one has not"

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from ingestion.batch_record import BatchRecord, write_record
 from ingestion.feed import Feed
 from ingestion.landing import LandingObject, LandingStore, Listing, ObjectNotReadyError
 from ingestion.ledger import Arrival, LedgerEntry, make_batch_id, number_arrivals
@@ -79,6 +80,10 @@ class Discovery:
 
     def write(self) -> None:
         """Write new and changed entries, inside the caller's transaction."""
+        for entry in self._new:
+            if entry.status == "duplicate":
+                # By its names a content is kept in `replace` feeds; a rebuild must know them all.
+                write_record(self._session.folder(entry), BatchRecord(entry, (), self.feed.company))
         self._ledger.insert(self._new)
         for entry in self._changed:
             self._ledger.update(entry)
@@ -135,7 +140,7 @@ class Discovery:
             object_name=name,
             content_sha256=digest,
             size_bytes=item.size_bytes,
-            delivered_at=None,
+            delivered_at=self._stated_time(item),
             modified_at=item.modified_at,
             first_seen_at=self._seen_at,
             status="duplicate",
@@ -145,6 +150,13 @@ class Discovery:
         )
         self._new.append(entry)
         self.results.append(result_of(entry, ()))
+
+    def _stated_time(self, item: LandingObject) -> datetime | None:
+        """The delivery time in the name of a file that is not loaded itself; it need not have one."""
+        try:
+            return self.feed.delivered_at(item.name)
+        except DataRejectedError:
+            return None
 
     def _is_newest(self, name: str, digest: str) -> bool:
         of_name = [

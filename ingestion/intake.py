@@ -19,7 +19,8 @@ import duckdb
 from ingestion.batch_record import BatchRecord, EntityRecord, write_record
 from ingestion.bronze import checked_path, quarantine_rows
 from ingestion.columns import changed_columns, likely_renames
-from ingestion.completeness import delivery_date, incomplete
+from ingestion.companies import shared_tables
+from ingestion.completeness import delivery_dates, incomplete
 from ingestion.contract import load_contracts
 from ingestion.discovery import Candidate, Discovery
 from ingestion.engines.base import EntityOutcome, Lineage, ValidationRequest
@@ -75,6 +76,8 @@ class Intake:
                 self._results.append(self._take(candidate, checking))
         for feed in self._feeds:
             self._withdraw_stale(feed)
+        for text in shared_tables(self._session, self._feeds, self._loaded_feeds()):
+            self._warn(text)
         return summarise(
             [result for result in self._results if result.status != "waiting"],
             files_seen=self._files_seen,
@@ -193,6 +196,7 @@ class Intake:
                         delivery_mode=feed.delivery_mode,
                         arrived_at=entry.arrived_at,
                         run_id=session.run_id,
+                        judged_arrival=entry.judged_arrival,
                     )
                     path = checked_path(session.home, feed.name, entry.batch_id, contract.entity)
                     outcome = session.engine.validate(
@@ -222,18 +226,18 @@ class Intake:
         changed = self._frozen_message(feed, checked.batch_id, outcomes) if feed.drift == "freeze" else ""
         if changed:
             rejected = replace(checked, status="rejected", rule=FROZEN_RULE, message=changed)
-            write_record(session.folder(rejected), BatchRecord(rejected, entities))
+            write_record(session.folder(rejected), BatchRecord(rejected, entities, feed.company))
             return self._reject(replace(candidate, entry=checked), FROZEN_RULE, changed, outcomes)
         over = [entity for entity in entities if is_over_threshold(feed, entity.outcome)]
         if over:
             message = "; ".join(self._threshold_message(feed, entity) for entity in over)
             rejected = replace(checked, status="rejected", rule=THRESHOLD_RULE, message=message)
-            write_record(session.folder(rejected), BatchRecord(rejected, entities))
+            write_record(session.folder(rejected), BatchRecord(rejected, entities, feed.company))
             return self._reject(replace(candidate, entry=checked), THRESHOLD_RULE, message, outcomes)
         loaded = replace(checked, status="loaded", rule=None, message=None, loaded_at=datetime.now(UTC))
         replaces = feed.same_name == "replace"
         stale = session.stale(feed, self._ledger.entries(feed.name), loaded) if replaces else []
-        write_record(session.folder(loaded), BatchRecord(loaded, entities))
+        write_record(session.folder(loaded), BatchRecord(loaded, entities, feed.company))
         session.load(
             loaded,
             entities,
@@ -356,6 +360,9 @@ class Intake:
 
     # ------------------------------------------------------------------ completeness
 
+    def _loaded_feeds(self) -> set[str]:
+        return {result.feed for result in self._results if result.status == "loaded"}
+
     def _failed(self) -> list[BatchResult]:
         return [result for result in self._results if result.status == "failed"]
 
@@ -363,7 +370,7 @@ class Intake:
         newest_days: dict[str, date] = {}
         entries = {feed.name: self._ledger.entries(feed.name) for feed in self._feeds}
         for feed in self._feeds:
-            days = [day for entry in entries[feed.name] if (day := delivery_date(feed, entry))]
+            days = delivery_dates(feed, entries[feed.name])
             if days:
                 newest_days[feed.company] = max([*days, newest_days.get(feed.company, date.min)])
         blocking = []

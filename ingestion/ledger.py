@@ -55,6 +55,13 @@ class LedgerEntry:
         return self.delivered_at or self.modified_at
 
     @property
+    def judged_arrival(self) -> datetime:
+        """What dates in the future are measured by: the declared delivery time, else the later of the file's own
+        time and the time first seen. A copied file may carry any time; both are recorded once, so every rerun and
+        replay judges alike."""
+        return self.delivered_at or max(self.modified_at, self.first_seen_at)
+
+    @property
     def order(self) -> tuple[int, datetime, str]:
         """Deliveries of a feed in this order; those without a number first."""
         return (

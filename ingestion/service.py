@@ -13,6 +13,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 
+import duckdb
+
 from ingestion.engines import make_engine
 from ingestion.feed import Feed
 from ingestion.intake import Intake
@@ -102,9 +104,22 @@ class IngestionService:
                     remedy="withdraw the newer batch first",
                     rule=REPLACED,
                 )
-            return session.load_from_bronze(
-                entry, stale, action="accept", fingerprint=self._fingerprint(entry.feed)
-            )
+            try:
+                return session.load_from_bronze(
+                    entry, stale, action="accept", fingerprint=self._fingerprint(entry.feed)
+                )
+            except Exception as error:
+                # Bronze must not remember a loading that did not come about.
+                session.rewrite_record(entry)
+                if _tells_of_damage(error):
+                    raise DataRejectedError(
+                        f"the bronze copy of batch {batch_id} is damaged ({type(error).__name__})",
+                        remedy=f"bring {session.folder(entry)} back from a backup. A rejected file that still lies"
+                        " in its landing folder is checked anew when its feed file has changed: raise"
+                        " `quarantine_threshold` and run",
+                        rule="bronze",
+                    ) from None
+                raise
 
     def withdraw(self, batch_id: str, run_id: str) -> BatchResult:
         """Take a delivery back: its rows and quarantine go, its number and its bronze copy stay.
@@ -161,6 +176,12 @@ class IngestionService:
             ledger = session.loader.ledger
             if batch_id is not None:
                 entries = [ledger.entry(batch_id)]
+                if entries[0].status == "duplicate":
+                    raise DataRejectedError(
+                        f"batch {batch_id} repeats batch {entries[0].duplicate_of} and has no rows of its own",
+                        remedy=f"use `tillhouse reload --batch {entries[0].duplicate_of}`",
+                        rule="duplicate",
+                    )
                 if not session.can_be_replayed(entries[0]):
                     raise DataRejectedError(
                         f"batch {batch_id} is {entries[0].status}, so there is nothing to replay",
@@ -206,3 +227,10 @@ class IngestionService:
                 yield Session(home, work, engine, loader, run_id)
             finally:
                 shutil.rmtree(work, ignore_errors=True)
+
+
+def _tells_of_damage(error: Exception) -> bool:
+    """Whether the error is what Arrow (a ValueError) or DuckDB say about a parquet file that is not whole."""
+    if isinstance(error, duckdb.OutOfMemoryException) or "no space left on device" in str(error).lower():
+        return False
+    return isinstance(error, (ValueError, duckdb.Error))

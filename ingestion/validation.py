@@ -967,7 +967,9 @@ class _Builder:
         return arms
 
     def latest_moment(self, kind: str) -> str:
-        latest = (self.request.lineage.arrived_at + FUTURE_TOLERANCE).astimezone(UTC).replace(tzinfo=None)
+        lineage = self.request.lineage
+        arrival = lineage.judged_arrival or lineage.arrived_at
+        latest = (arrival + FUTURE_TOLERANCE).astimezone(UTC).replace(tzinfo=None)
         if kind == "date":
             return f"date '{latest.date().isoformat()}'"
         return f"timestamp '{latest.isoformat(sep=' ')}'"

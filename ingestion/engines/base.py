@@ -18,7 +18,8 @@ from ingestion.file_facts import FileFacts
 class Lineage:
     """Where the rows of one batch come from: the same for every row of one file.
 
-    `ingested_at` and `arrived_at` are aware UTC; they are stored naive, in UTC.
+    `ingested_at` and `arrived_at` are aware UTC; they are stored naive, in UTC. `judged_arrival` is what dates in
+    the future are measured by, `arrived_at` without it.
     """
 
     feed: str
@@ -32,6 +33,7 @@ class Lineage:
     delivery_mode: str
     arrived_at: datetime
     run_id: str
+    judged_arrival: datetime | None = None
 
 
 @dataclass(frozen=True)
