@@ -22,7 +22,6 @@ from ingestion.contract import Contract, load_contracts
 from ingestion.currencies import ISO_4217
 from ingestion.date_formats import compile_format
 from ingestion.object_names import safe_name
-from ingestion.object_names import safe_name
 from settings.errors import ConfigurationError, DataRejectedError
 from settings.home import Home
 

@@ -18,6 +18,7 @@ from typing import Any
 import duckdb
 
 from ingestion.ledger import naive_utc
+from ingestion.object_names import safe_name
 from ingestion.ops_schema import (
     DBT_RESULTS,
     LOAD_ENTITY_COUNTS,
@@ -263,11 +264,12 @@ def ledger_entries(
 
 
 def batches_of_file(home: Home, object_name: str, *, feed: str | None = None) -> list[str]:
-    """Ids of the loaded deliveries that came under this name, oldest number first.
+    """Ids of the loaded deliveries that came under this name, as delivered or as shown, oldest number first.
 
     Raises:
         NotFoundError: when there is none.
     """
+    object_name = safe_name(object_name)
     found = _ask(
         home,
         f"select batch_id from {LOAD_LEDGER} where object_name = ? and status = 'loaded'"

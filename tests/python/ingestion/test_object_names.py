@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from shop import Shop, orders
 
+from ingestion import operations
 from ingestion.object_names import safe_name
+from settings.errors import NotFoundError
 
 ADDRESS = "jane.doe@example.com"
 CARD = "4111111111111111"
@@ -98,3 +100,16 @@ def test_a_private_name_has_its_manifest_beside_it(tmp_path: Path) -> None:
     assert ADDRESS not in repr(report)
     shop.deliver(f"{ADDRESS}.csv.json", '{"rows": 2}')
     assert shop.run().files_loaded == 1
+
+
+def test_a_delivery_is_found_by_the_name_that_it_came_under_and_by_the_one_that_is_shown(
+    tmp_path: Path,
+) -> None:
+    shop = Shop.at(tmp_path / "home")
+    shop.deliver(f"{ADDRESS}.csv", orders(range(2)))
+    (result,) = shop.run().batches
+    for name in (f"{ADDRESS}.csv", result.object_name):
+        assert operations.batches_of_file(shop.home, name) == [result.batch_id]
+    with pytest.raises(NotFoundError) as caught:
+        operations.batches_of_file(shop.home, f"other_{ADDRESS}.csv")
+    assert ADDRESS not in str(caught.value)
