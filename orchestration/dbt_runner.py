@@ -20,6 +20,7 @@ import duckdb
 from settings.errors import BuildFailedError, ConfigurationError
 from settings.home import HOME_VARIABLE, PROJECT_ROOT, Home
 
+CURRENCY_VARIABLE = "TILLHOUSE_REPORTING_CURRENCY"  # read by the macro reporting_currency
 FAILED_STATUSES = frozenset({"error", "fail", "runtime error"})
 NOT_RUN_STATUSES = frozenset({"skipped", "no-op"})
 
@@ -290,5 +291,6 @@ def project_fingerprint(manifest: Mapping[str, Any], settings: BuildSettings) ->
     digest.update(json.dumps(variables, sort_keys=True, default=str).encode())
     project_file = (PROJECT_ROOT / "dbt_project.yml").read_bytes()
     digest.update(project_file)
-    digest.update(f"{settings.target}\x1f{settings.as_of}".encode())
+    currency = os.environ.get(CURRENCY_VARIABLE, "")
+    digest.update(f"{settings.target}\x1f{settings.as_of}\x1f{currency}".encode())
     return digest.hexdigest()

@@ -12,7 +12,7 @@ import dagster as dg
 import yaml
 
 from ingestion import operations
-from orchestration.dbt_runner import BuildSettings, DbtRunner
+from orchestration.dbt_runner import BuildSettings, DbtRunner, profiles_directory
 from orchestration.definitions import DAILY_JOB, build_definitions
 from orchestration.pipeline import require_feeds, require_loader
 from settings.errors import TillhouseError
@@ -66,9 +66,10 @@ def run_daily(
     """
     require_loader(target)
     prepare_instance(home)
-    read_feeds = require_feeds(home, feeds)
+    # What stands in the way is told before dbt and Dagster take their seconds to start.
     with writer_lock(home):
-        pass  # wrong feeds and a busy warehouse are told before dbt and Dagster have started anything
+        profiles_directory()
+        read_feeds = require_feeds(home, feeds)
     manifest = DbtRunner(BuildSettings(home, target=target, as_of=as_of)).parse()
     settings = {
         "home": str(home.root),

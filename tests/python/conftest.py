@@ -52,6 +52,7 @@ def private_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     monkeypatch.setenv(HOME_VARIABLE, str(tmp_path / "home"))
     for name in (
         "TILLHOUSE_FEEDS",
+        "TILLHOUSE_REPORTING_CURRENCY",
         "TILLHOUSE_SCHEMA_PREFIX",
         "TILLHOUSE_TARGET",
         "DAGSTER_HOME",

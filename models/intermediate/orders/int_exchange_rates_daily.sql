@@ -7,7 +7,7 @@ with rates as (
         rate_date,
         lead(rate_date) over (partition by currency order by rate_date) as next_rate_date
     from {{ ref('fx_rates') }}
-    where currency <> '{{ var("reporting_currency") }}'
+    where currency <> '{{ reporting_currency() }}'
 
 ),
 

@@ -100,7 +100,7 @@ select
     orders.status,
     day_parts.day_part,
     case
-        when orders.currency = '{{ var("reporting_currency") }}' then cast(1 as numeric(18, 8))
+        when orders.currency = '{{ reporting_currency() }}' then cast(1 as numeric(18, 8))
         else exchange_rates.exchange_rate
     end as exchange_rate,
     orders.transaction_header_total_amount,

@@ -72,7 +72,7 @@ dated as (
         orders.ordered_at_local,
         orders.order_date,
         case
-            when lines.currency = '{{ var("reporting_currency") }}' then cast(1 as numeric(18, 8))
+            when lines.currency = '{{ reporting_currency() }}' then cast(1 as numeric(18, 8))
             else exchange_rates.exchange_rate
         end as exchange_rate
     from lines

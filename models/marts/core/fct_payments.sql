@@ -92,7 +92,7 @@ rated as (
         matched.currency,
         case
             when not matched.has_missing_order then matched.order_exchange_rate
-            when matched.currency = '{{ var("reporting_currency") }}' then cast(1 as numeric(18, 8))
+            when matched.currency = '{{ reporting_currency() }}' then cast(1 as numeric(18, 8))
             else exchange_rates.exchange_rate
         end as exchange_rate,
         matched.transaction_amount,

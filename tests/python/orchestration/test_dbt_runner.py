@@ -168,6 +168,12 @@ def test_the_fingerprint_sees_into_a_seed_too_large_for_dbt_to_hash(
     assert len(prints) == 2
 
 
+def test_the_fingerprint_sees_the_reporting_currency(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = project_fingerprint(manifest(), SETTINGS)
+    monkeypatch.setenv("TILLHOUSE_REPORTING_CURRENCY", "EUR")
+    assert project_fingerprint(manifest(), SETTINGS) != before
+
+
 def test_the_fingerprint_sees_target_and_as_of_date() -> None:
     prints = {
         project_fingerprint(manifest(), settings)

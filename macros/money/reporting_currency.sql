@@ -1,0 +1,3 @@
+{% macro reporting_currency() -%}
+    {{- env_var('TILLHOUSE_REPORTING_CURRENCY', '') or var('reporting_currency') -}}
+{%- endmacro %}
