@@ -152,7 +152,7 @@ def reload(
 
 def _service(home: Home, feeds: Path | None) -> IngestionService:
     from ingestion.feed import feeds_path, load_feeds  # noqa: PLC0415  (not for `--help`)
-    from ingestion.service import IngestionService  # noqa: PLC0415
+    from ingestion.service import IngestionService  # noqa: PLC0415  (not for `--help`)
 
     return IngestionService(home, load_feeds(feeds_path(home, feeds), home))
 

@@ -115,7 +115,7 @@ def generate(orders: Orders = 24_000, seed: Seed = 7, first: First = 0, last: La
 
 def _deliver(home: Home, *, orders: int, seed: int, first: int, last: int | None) -> None:
     from sample_data.generator import generate as write_sample  # noqa: PLC0415  (numpy, arrow: not for `--help`)
-    from sample_data.plan import SamplePlan  # noqa: PLC0415
+    from sample_data.plan import SamplePlan  # noqa: PLC0415  (not for `--help`)
 
     started = time.monotonic()
     plan = SamplePlan(orders=orders, seed=seed)
