@@ -137,7 +137,7 @@ def _deliver(home: Home, *, orders: int, seed: int, first: int, last: int | None
 
 
 def _run(home: Home, *, feeds: Path | None, as_of: date | None, target: str, full_refresh: bool) -> int:
-    from cli.progress import progress  # noqa: PLC0415
+    from cli.progress import progress  # noqa: PLC0415  (not for `--help`)
 
     started = time.monotonic()
     with progress() as tell:

@@ -204,7 +204,7 @@ class DbtRunner:
 
     def _invoke(self, command: str, *, manifest: Any, select: tuple[str, ...] = ()) -> Any:
         # Imported here: dbt takes a second to import, and most commands of ours never need it.
-        from dbt.cli.main import dbtRunner  # noqa: PLC0415
+        from dbt.cli.main import dbtRunner  # noqa: PLC0415  (see above)
 
         self.settings.home.ensure()
         os.environ[HOME_VARIABLE] = str(self.settings.home.root)
@@ -221,8 +221,8 @@ class DbtRunner:
 
 def _release_connections() -> None:
     """Close the database that dbt's adapter keeps open, so that the loader and readers may open it."""
-    from dbt.adapters.duckdb.connections import DuckDBConnectionManager  # noqa: PLC0415
-    from dbt.adapters.factory import cleanup_connections  # noqa: PLC0415
+    from dbt.adapters.duckdb.connections import DuckDBConnectionManager  # noqa: PLC0415  (slow to import)
+    from dbt.adapters.factory import cleanup_connections  # noqa: PLC0415  (slow to import)
 
     steps: list[Callable[[], None]] = [cleanup_connections, DuckDBConnectionManager.close_all_connections]
     for step in steps:  # dbt has no type hints here
