@@ -58,6 +58,15 @@ class RequiredWhen(BaseModel):
     equals: str
 
 
+class ChangeKey(BaseModel):
+    """Columns that name what a row changes in the warehouse: the `key` and `day` of `state.changed`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    key: str
+    day: str | None = None
+
+
 class ContractColumn(BaseModel):
     """One column of a contract.
 
@@ -132,6 +141,8 @@ class Contract(BaseModel):
         replaced_by: columns that name what a newer delivery replaces as a whole, where that is not `key`.
         latest_by: column whose highest value is the newest version, if the entity has one.
         event_at: timestamp or date column that says when the row happened, if it has one.
+        change_key: what a loaded or removed row tells incremental models; none where all that reads the table is
+            computed anew in every run.
         columns: in the order of the raw table.
     """
 
@@ -147,6 +158,7 @@ class Contract(BaseModel):
     replaced_by: tuple[str, ...] = ()
     latest_by: str | None = None
     event_at: str | None = None
+    change_key: ChangeKey | None = None
     columns: tuple[ContractColumn, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -155,6 +167,8 @@ class Contract(BaseModel):
         if len(set(names)) != len(names):
             raise ValueError(f"{self.entity}: a column is named twice")
         mentioned = [*self.key, *self.replaced_by, *filter(None, (self.latest_by, self.event_at))]
+        if self.change_key:
+            mentioned.extend(filter(None, (self.change_key.key, self.change_key.day)))
         for column in self.columns:
             mentioned.extend(column.at_most_product_of)
             if column.required_when:

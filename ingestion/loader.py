@@ -16,6 +16,7 @@ from typing import Protocol
 
 import duckdb
 
+from ingestion.change_feed import ChangeFeed
 from ingestion.contract import Contract, load_contracts, raw_column_types
 from ingestion.engines.base import EntityOutcome, Statement
 from ingestion.ledger import Ledger, LedgerEntry, naive_utc
@@ -126,6 +127,7 @@ class DuckDBLoader:
         self._connection.execute("set TimeZone = 'UTC'")
         ensure_tables(self._connection, load_contracts().values())
         self._ledger = Ledger(self._connection)
+        self._changes = ChangeFeed(self._connection)
 
     @property
     def ledger(self) -> Ledger:
@@ -149,10 +151,12 @@ class DuckDBLoader:
         for former in batch.replaced:
             self.withdraw(former)
         entry = batch.entry
+        contracts = [entity.contract for entity in batch.entities]
         if batch.is_repeat:
-            self._delete_rows(entry, [entity.contract.raw_table for entity in batch.entities])
+            self._delete_rows(entry, contracts)
         for entity in batch.entities:
             self._insert_entity(entry, entity)
+        self._changes.name_rows(entry, contracts)
         self._insert_counts(entry, batch.entities)
         self._insert_drift(entry, batch.entities, batch.loaded_at)
         self._release_file_row(entry)
@@ -162,7 +166,7 @@ class DuckDBLoader:
         """See `Loader.withdraw`."""
         contracts = load_contracts()
         names = list(entry.bronze_paths or {})
-        self._delete_rows(entry, [contracts[name].raw_table for name in names if name in contracts])
+        self._delete_rows(entry, [contracts[name] for name in names if name in contracts])
         self._connection.execute(f"delete from {QUARANTINE} where batch_id = ?", [entry.batch_id])
         self._ledger.update(entry)
 
@@ -192,9 +196,12 @@ class DuckDBLoader:
         """See `Loader.close`."""
         self._connection.close()
 
-    def _delete_rows(self, entry: LedgerEntry, raw_tables: Sequence[str]) -> None:
-        for table in raw_tables:
-            self._connection.execute(f"delete from {table} where _batch_id = ?", [entry.batch_id])
+    def _delete_rows(self, entry: LedgerEntry, contracts: Sequence[Contract]) -> None:
+        self._changes.name_rows(entry, contracts)
+        for contract in contracts:
+            self._connection.execute(
+                f"delete from {contract.raw_table} where _batch_id = ?", [entry.batch_id]
+            )
         self._connection.execute(f"delete from {LOAD_ENTITY_COUNTS} where batch_id = ?", [entry.batch_id])
         self._connection.execute(f"delete from {DRIFT_EVENTS} where batch_id = ?", [entry.batch_id])
         self._connection.execute(

@@ -1,4 +1,6 @@
-"""The tables that ingestion owns: `ops.*` and `raw.*`, created wherever a writer opens the warehouse.
+"""The tables that ingestion owns, `ops.*` and `raw.*`, and `state.*`, which it shares with the models.
+
+They are created wherever a writer opens the warehouse.
 
 Timestamps are naive and in UTC. The statements change nothing that is there already.
 """
@@ -18,6 +20,9 @@ DRIFT_EVENTS = "ops.drift_events"
 RUNS = "ops.runs"
 DBT_RESULTS = "ops.dbt_results"
 LOAD_ATTEMPTS = "ops.load_attempts"
+CHANGED = "state.changed"
+WATERMARK = "state.watermark"
+BUILT = "state.built"
 
 # Name, type and constraint of every column, in the order that the dbt sources declare.
 OPS_TABLES: dict[str, tuple[tuple[str, str], ...]] = {
@@ -129,6 +134,31 @@ OPS_TABLES: dict[str, tuple[tuple[str, str], ...]] = {
     ),
 }
 
+# The same tables as the macros of the incremental models make, whichever comes first.
+STATE_TABLES: dict[str, tuple[tuple[str, str], ...]] = {
+    # One row per touched thing; key, customer_key and day all null: everything changed.
+    CHANGED: (
+        ("source", "varchar not null"),
+        ("sequence", "bigint not null"),
+        ("source_system", "varchar"),
+        ("key", "varchar"),
+        ("customer_key", "varchar"),
+        ("day", "date"),
+    ),
+    # One row per consumer and source: how far the consumer has taken the source.
+    WATERMARK: (
+        ("consumer", "varchar not null"),
+        ("source", "varchar not null"),
+        ("sequence", "bigint not null"),
+    ),
+    # One row per incremental model: the logic that its stored table was built with.
+    BUILT: (
+        ("model", "varchar primary key"),
+        ("fingerprint", "varchar"),
+    ),
+}
+PRIMARY_KEYS = {WATERMARK: ("consumer", "source")}
+
 
 def ensure_tables(connection: duckdb.DuckDBPyConnection, contracts: Iterable[Contract]) -> None:
     """Create what is missing; add columns that a contract has gained, empty for the rows that are there.
@@ -138,16 +168,18 @@ def ensure_tables(connection: duckdb.DuckDBPyConnection, contracts: Iterable[Con
     present: dict[str, set[str]] = {}
     for schema, table, column in connection.execute(
         "select schema_name, table_name, column_name from duckdb_columns()"
-        " where database_name = current_database() and schema_name in ('raw', 'ops')"
+        " where database_name = current_database() and schema_name in ('raw', 'ops', 'state')"
     ).fetchall():
         present.setdefault(f"{schema}.{table}", set()).add(column)
     statements = []
-    wanted = dict(OPS_TABLES)
+    wanted = OPS_TABLES | STATE_TABLES
     wanted.update({contract.raw_table: tuple(raw_column_types(contract)) for contract in contracts})
     for table, columns in wanted.items():
         if table not in present:
-            body = ", ".join(f'"{name}" {definition}' for name, definition in columns)
-            statements.append(f"create table if not exists {table} ({body})")
+            parts = [f'"{name}" {definition}' for name, definition in columns]
+            if table in PRIMARY_KEYS:
+                parts.append(f"primary key ({', '.join(PRIMARY_KEYS[table])})")
+            statements.append(f"create table if not exists {table} ({', '.join(parts)})")
             continue
         statements.extend(
             f'alter table {table} add column if not exists "{name}" {definition.split(" ", 1)[0]}'
@@ -155,7 +187,7 @@ def ensure_tables(connection: duckdb.DuckDBPyConnection, contracts: Iterable[Con
             if name not in present[table]
         )
     if statements:
-        connection.execute("create schema if not exists raw")
-        connection.execute("create schema if not exists ops")
+        for schema in ("raw", "ops", "state"):
+            connection.execute(f"create schema if not exists {schema}")
     for statement in statements:
         connection.execute(statement)

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from ingestion.contract import (
     LINEAGE_COLUMNS,
+    ChangeKey,
     Contract,
     ContractColumn,
     load_contracts,
@@ -94,11 +95,22 @@ def test_private_columns_are_renamed() -> None:
             assert (column.pii == "none") == (column.name == column.output_name)
 
 
+def test_rows_of_large_tables_tell_what_they_change() -> None:
+    keys = {name: contract.change_key for name, contract in load_contracts().items() if contract.change_key}
+    assert {name: (key.key, key.day) for name, key in keys.items()} == {
+        "store.orders": ("id", None), "store.order_items": ("order_id", None), "store.payments": ("id", None),
+        "store.returns": ("id", None), "store.inventory": ("product_id", "snapshot_date"),
+        "restaurant.order_items": ("order_id", None), "restaurant.order_item_options": ("order_id", None),
+    }  # fmt: skip
+
+
 def test_a_contract_cannot_name_columns_that_it_does_not_have() -> None:
     column = ContractColumn(name="id")
     shared = {"entity": "a.b", "system": "a", "name": "b", "raw_table": "raw.a_b", "version": "1"}
     with pytest.raises(ValidationError, match="no column 'nope'"):
         Contract(**shared, key=("nope",), columns=(column,))
+    with pytest.raises(ValidationError, match="no column 'nope'"):
+        Contract(**shared, key=(), change_key=ChangeKey(key="id", day="nope"), columns=(column,))
     with pytest.raises(ValidationError, match="named twice"):
         Contract(**shared, key=("id",), columns=(column, column))
     with pytest.raises(ValidationError, match="feed_setting"):

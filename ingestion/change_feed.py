@@ -1,0 +1,61 @@
+"""The change feed: which keys a delivery touched, for models that compute only what changed.
+
+`state.changed` gets one row for each key whose rows a load inserts or a withdrawal removes, in the loader's own
+transaction. Consumers remember in `state.watermark` how far they have taken each source. While nobody has a
+watermark nothing was built yet, so there is nobody to tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import duckdb
+
+from ingestion.contract import Contract
+from ingestion.ledger import LedgerEntry
+from ingestion.ops_schema import CHANGED, WATERMARK
+
+
+class ChangeFeed:
+    """Names the keys of one delivery's rows, on one connection and inside the caller's transaction."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+
+    @property
+    def has_consumers(self) -> bool:
+        row = self._connection.execute(f"select exists (select 1 from {WATERMARK})").fetchone()
+        return bool(row and row[0])
+
+    def name_rows(self, entry: LedgerEntry, contracts: Sequence[Contract]) -> None:
+        """Name every key that has a row of this delivery now: after they came, or before they go."""
+        listed = [contract for contract in contracts if contract.change_key]
+        if not listed or not self.has_consumers:
+            return
+        for contract in listed:
+            self._name(entry, contract)
+
+    def _name(self, entry: LedgerEntry, contract: Contract) -> None:
+        if contract.change_key is None:
+            return
+        key, day = contract.change_key.key, contract.change_key.day
+        named_day = f'"{day}"' if day else "null"
+        # The number beside the batch id lets the scan skip the blocks of other deliveries.
+        self._connection.execute(
+            f"insert into {CHANGED} (source, sequence, source_system, key, day)"
+            " select distinct cast(? as varchar), cast(? as bigint), cast(? as varchar),"
+            f' "{key}", cast({named_day} as date)'
+            f" from {contract.raw_table} where _load_sequence = ? and _batch_id = ?",
+            [
+                contract.raw_table, self._next_sequence(contract.raw_table), contract.system,
+                entry.load_sequence, entry.batch_id,
+            ],
+        )  # fmt: skip
+
+    def _next_sequence(self, source: str) -> int:
+        row = self._connection.execute(
+            f"select coalesce(max(sequence), 0) + 1 from (select sequence from {CHANGED} where source = ?"
+            f" union all select sequence from {WATERMARK} where source = ?) as known",
+            [source, source],
+        ).fetchone()
+        return int(row[0]) if row else 1
