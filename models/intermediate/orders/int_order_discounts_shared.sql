@@ -1,3 +1,23 @@
+{% set touched -%}{% raw %}
+    select
+        source_system,
+        key as order_id
+    from {{ changes(ref('stg_store__orders')) }} as changed_orders
+
+    union all
+
+    select
+        source_system,
+        key as order_id
+    from {{ changes(ref('stg_store__order_items')) }} as changed_lines
+{% endraw %}{%- endset %}
+{{ config(**incremental_by_change(
+    row_key=['order_id', 'line_id'],
+    scope=['source_system', 'order_id'],
+    emits={'key': 'order_id'},
+    touched=touched
+)) }}
+
 -- Largest remainder in units of 0.0001: every line gets its whole units, the leftover units go to the largest
 -- remainders, ties to the smaller line id, so the shares add up to the order's discount exactly.
 -- A line's weight is what its own discount left of it. Where nothing is left on any line, nothing can be
@@ -8,7 +28,7 @@ with discounted_orders as (
         source_system,
         order_id,
         order_discount_amount
-    from {{ ref('stg_store__orders') }}
+    from {{ only_touched(ref('stg_store__orders')) }} as orders_of_shop
     where order_discount_amount <> 0
 
 ),
@@ -21,7 +41,7 @@ lines as (
         items.line_id,
         orders.order_discount_amount,
         {{ multiply_money('items.quantity', 'items.unit_price') }} - items.discount_amount as remaining_amount
-    from {{ ref('stg_store__order_items') }} as items
+    from {{ only_touched(ref('stg_store__order_items')) }} as items
     inner join discounted_orders as orders
         on items.order_id = orders.order_id
 

@@ -1,12 +1,28 @@
+{% set touched -%}{% raw %}
+    select customer_key
+    from {{ changes(ref('int_orders_united')) }} as changed_orders
+    where customer_key is not null
+{% endraw %}{%- endset %}
+{{ config(**incremental_by_change(
+    row_key=['source_system', 'order_id'],
+    scope=['customer_key'],
+    emits={'key': 'order_id', 'customer_key': 'customer_key', 'day': 'order_date'},
+    touched=touched
+)) }}
+
 -- Booked orders of identified customers only: guests and unbooked orders have no place in a sequence.
 select
     order_key,
+    customer_key,
+    source_system,
+    order_id,
     row_number() over (
         partition by customer_key
         order by ordered_at, {{ text_order('order_id') }}
     ) as order_sequence,
+    order_date,
     min(order_date) over (partition by customer_key) as customer_first_order_date
-from {{ ref('int_orders_united') }}
+from {{ only_touched(ref('int_orders_united')) }} as orders_of_customers
 where
     is_booked
     and customer_key is not null

@@ -1,3 +1,23 @@
+{% set touched -%}{% raw %}
+    select
+        source_system,
+        key as order_id
+    from {{ changes(ref('stg_store__orders')) }} as changed_store_orders
+
+    union all
+
+    select
+        source_system,
+        key as order_id
+    from {{ changes(ref('int_restaurant_orders_derived')) }} as changed_restaurant_orders
+{% endraw %}{%- endset %}
+{{ config(**incremental_by_change(
+    row_key=['source_system', 'order_id'],
+    scope=['source_system', 'order_id'],
+    emits={'key': 'order_id', 'customer_key': 'customer_key', 'day': 'order_date'},
+    touched=touched
+)) }}
+
 with store_orders as (
 
     select
@@ -18,14 +38,14 @@ with store_orders as (
         ordered_at,
         ordered_at_local,
         order_date
-    from {{ ref('stg_store__orders') }}
+    from {{ only_touched(ref('stg_store__orders')) }} as orders_of_shop
 
 ),
 
 restaurant_orders as (
 
     select
-        'restaurant' as source_system,
+        source_system,
         order_id,
         customer_id,
         location_id,
@@ -42,7 +62,7 @@ restaurant_orders as (
         ordered_at,
         ordered_at_local,
         order_date
-    from {{ ref('int_restaurant_orders_derived') }}
+    from {{ only_touched(ref('int_restaurant_orders_derived')) }} as orders_of_restaurant
 
 ),
 

@@ -1,3 +1,13 @@
+{% set touched -%}{% raw %}
+    select key as order_id from {{ changes(ref('stg_restaurant__order_item_options')) }} as changed_options
+{% endraw %}{%- endset %}
+{{ config(**incremental_by_change(
+    row_key=['order_id', 'line_id'],
+    scope=['order_id'],
+    emits={'key': 'order_id'},
+    touched=touched
+)) }}
+
 with options as (
 
     select
@@ -8,7 +18,7 @@ with options as (
             when option_price_basis = 'line_total' then cast(option_price as numeric(38, 8))
             else {{ exact_product('option_quantity', 'option_price') }}
         end as option_amount
-    from {{ ref('stg_restaurant__order_item_options') }}
+    from {{ only_touched(ref('stg_restaurant__order_item_options')) }} as options_of_lines
 
 )
 

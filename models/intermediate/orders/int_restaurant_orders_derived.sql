@@ -1,3 +1,13 @@
+{% set touched -%}{% raw %}
+    select key as order_id from {{ changes(ref('stg_restaurant__order_items')) }} as changed_lines
+{% endraw %}{%- endset %}
+{{ config(**incremental_by_change(
+    row_key=['order_id'],
+    scope=['order_id'],
+    emits={'key': 'order_id'},
+    touched=touched
+)) }}
+
 -- A restaurant order has no header of its own: its first line gives it, and lines that disagree are flagged.
 with lines as (
 
@@ -14,7 +24,7 @@ with lines as (
             partition by order_id
             order by ordered_at, {{ text_order('line_id') }}
         ) as line_rank
-    from {{ ref('stg_restaurant__order_items') }}
+    from {{ only_touched(ref('stg_restaurant__order_items')) }} as lines_of_orders
 
 ),
 
@@ -43,6 +53,7 @@ agreements as (
 )
 
 select
+    'restaurant' as source_system,
     lines.order_id,
     lines.customer_id,
     lines.location_id,

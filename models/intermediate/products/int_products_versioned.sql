@@ -1,3 +1,8 @@
+{{ config(**incremental_by_change(
+    row_key=['product_version_key'],
+    emits={'key': 'product_id', 'day': 'valid_from_date'}
+)) }}
+
 -- Versions come from what is believed now: a state that was corrected or taken back is in the snapshot only.
 with states as (
 

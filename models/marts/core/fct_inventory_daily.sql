@@ -1,5 +1,34 @@
+{% set touched -%}{% raw %}
+    select day as snapshot_date from {{ changes(ref('stg_store__inventory')) }} as changed_counts
+
+    union all
+
+    -- A sale stands in the window of its own day and of the days after it.
+    select {{ add_days('sales.day', 'cover.days_later') }} as snapshot_date
+    from {{ changes(ref('fct_order_items')) }} as sales
+    cross join (
+        {% for days_later in range(28) %}
+        select {{ days_later }} as days_later {{ 'union all' if not loop.last }}
+        {% endfor %}
+    ) as cover
+    where sales.source_system = 'store'
+{% endraw %}{%- endset %}
+{{ config(**incremental_by_change(
+    row_key=['snapshot_date', 'inventory_key'],
+    scope=['snapshot_date'],
+    emits={'key': 'product_id', 'day': 'snapshot_date'},
+    touched=touched
+)) }}
+
 -- Days of trade that the cover looks back on, the count's own day included.
 {% set cover_days = 28 %}
+{% set days_looked_back_on %}
+    {% for days_earlier in range(cover_days) %}
+    select {{ add_days('snapshot_date', -days_earlier) }} as sales_date
+    from {{ temporary_name('touched') }}
+    {{ 'union all' if not loop.last }}
+    {% endfor %}
+{% endset %}
 
 with counts as (
 
@@ -13,7 +42,7 @@ with counts as (
         on_hand - allocated as available,
         reorder_point,
         snapshot_date
-    from {{ ref('stg_store__inventory') }}
+    from {{ only_touched(ref('stg_store__inventory')) }} as counts_of_days
 
 ),
 
@@ -23,7 +52,7 @@ sales as (
         product_key,
         order_date,
         {{ sum_money('quantity') }} as units
-    from {{ ref('fct_order_items') }}
+    from {{ only_touched(ref('fct_order_items'), {'order_date': 'sales_date'}, days_looked_back_on) }} as lines_of_days
     where
         source_system = 'store'
         and is_booked

@@ -1,3 +1,23 @@
+{% set touched -%}{% raw %}
+    select
+        source_system,
+        key as order_id
+    from {{ changes(ref('int_orders_united')) }} as changed_orders
+
+    union all
+
+    select
+        source_system,
+        key as order_id
+    from {{ changes(ref('int_order_items_priced')) }} as changed_lines
+{% endraw %}{%- endset %}
+{{ config(**incremental_by_change(
+    row_key=['source_system', 'order_id', 'line_id'],
+    scope=['source_system', 'order_id'],
+    emits={'key': 'order_id', 'day': 'order_date'},
+    touched=touched
+)) }}
+
 with lines as (
 
     select
@@ -15,7 +35,7 @@ with lines as (
         discount_amount,
         list_price_amount,
         cost_amount
-    from {{ ref('int_order_items_priced') }}
+    from {{ only_touched(ref('int_order_items_priced')) }} as lines_of_orders
 
 ),
 
@@ -32,7 +52,7 @@ orders as (
         ordered_at,
         ordered_at_local,
         order_date
-    from {{ ref('int_orders_united') }}
+    from {{ only_touched(ref('int_orders_united')) }} as orders_of_both
 
 ),
 

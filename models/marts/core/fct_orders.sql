@@ -1,3 +1,19 @@
+{% set touched -%}{% raw %}
+    {% for changed in ['int_orders_united', 'fct_order_items', 'fct_returns', 'int_orders_sequenced'] %}
+    select
+        source_system,
+        key as order_id
+    from {{ changes(ref(changed)) }} as {{ changed }}
+    {{ 'union all' if not loop.last }}
+    {% endfor %}
+{% endraw %}{%- endset %}
+{{ config(**incremental_by_change(
+    row_key=['source_system', 'order_id'],
+    scope=['source_system', 'order_id'],
+    emits={'key': 'order_id', 'customer_key': 'customer_key', 'day': 'order_date'},
+    touched=touched
+)) }}
+
 with orders as (
 
     select
@@ -24,7 +40,7 @@ with orders as (
         ordered_at,
         ordered_at_local,
         order_date
-    from {{ ref('int_orders_united') }}
+    from {{ only_touched(ref('int_orders_united')) }} as orders_of_both
 
 ),
 
@@ -43,7 +59,7 @@ lines as (
         {{ sum_money('transaction_net_sales_amount') }} as transaction_net_sales_amount,
         min(currency) as smallest_currency,
         max(currency) as largest_currency
-    from {{ ref('fct_order_items') }}
+    from {{ only_touched(ref('fct_order_items')) }} as lines_of_orders
     where not has_missing_header
     group by order_key
 
@@ -56,7 +72,7 @@ returns as (
         count(*) as returns,
         {{ sum_money('quantity') }} as returned_units,
         {{ sum_money('eligible_refund_amount') }} as refund_amount
-    from {{ ref('fct_returns') }}
+    from {{ only_touched(ref('fct_returns')) }} as returns_of_orders
     group by order_key
 
 ),
@@ -67,7 +83,7 @@ sequences as (
         order_key,
         order_sequence,
         customer_first_order_date
-    from {{ ref('int_orders_sequenced') }}
+    from {{ only_touched(ref('int_orders_sequenced')) }} as sequences_of_customers
 
 ),
 

@@ -1,3 +1,27 @@
+{% set touched -%}{% raw %}
+    {% for changed in ['stg_store__payments', 'int_orders_united'] %}
+    select
+        source_system,
+        key as order_id
+    from {{ changes(ref(changed)) }} as {{ changed }}
+
+    union all
+    {% endfor %}
+
+    -- Their currency is the shop's, which any order of another currency takes away.
+    select
+        source_system,
+        order_id
+    from {{ this }}
+    where has_missing_order
+{% endraw %}{%- endset %}
+{{ config(**incremental_by_change(
+    row_key=['payment_key', 'payment_id'],
+    scope=['source_system', 'order_id'],
+    emits={'key': 'order_id', 'customer_key': 'customer_key', 'day': 'payment_date'},
+    touched=touched
+)) }}
+
 with payments as (
 
     select
@@ -12,7 +36,7 @@ with payments as (
         created_at,
         paid_at,
         payment_date
-    from {{ ref('stg_store__payments') }}
+    from {{ only_touched(ref('stg_store__payments')) }} as payments_of_orders
 
 ),
 
@@ -26,7 +50,7 @@ orders as (
         exchange_rate,
         ordered_at,
         order_date
-    from {{ ref('int_orders_united') }}
+    from {{ only_touched(ref('int_orders_united')) }} as orders_of_shop
     where source_system = 'store'
 
 ),
@@ -35,7 +59,8 @@ orders as (
 shop_currency as (
 
     select case when min(currency) = max(currency) then min(currency) end as currency
-    from orders
+    from {{ ref('int_orders_united') }}
+    where source_system = 'store'
 
 ),
 

@@ -1,3 +1,19 @@
+{% set touched -%}{% raw %}
+    {% for changed in ['stg_store__returns', 'fct_order_items', 'int_orders_united'] %}
+    select
+        source_system,
+        key as order_id
+    from {{ changes(ref(changed)) }} as {{ changed }}
+    {{ 'union all' if not loop.last }}
+    {% endfor %}
+{% endraw %}{%- endset %}
+{{ config(**incremental_by_change(
+    row_key=['return_key', 'return_id'],
+    scope=['source_system', 'order_id'],
+    emits={'key': 'order_id', 'customer_key': 'customer_key', 'day': 'return_date'},
+    touched=touched
+)) }}
+
 with returns as (
 
     select
@@ -13,7 +29,7 @@ with returns as (
         refund_amount,
         returned_at,
         return_date
-    from {{ ref('stg_store__returns') }}
+    from {{ only_touched(ref('stg_store__returns')) }} as returns_of_orders
 
 ),
 
@@ -25,7 +41,7 @@ lines as (
         category,
         net_sales_amount,
         cost_amount
-    from {{ ref('fct_order_items') }}
+    from {{ only_touched(ref('fct_order_items')) }} as lines_of_orders
     where source_system = 'store'
 
 ),
@@ -40,7 +56,7 @@ orders as (
         exchange_rate,
         is_booked,
         order_date
-    from {{ ref('int_orders_united') }}
+    from {{ only_touched(ref('int_orders_united')) }} as orders_of_shop
     where source_system = 'store'
 
 ),

@@ -1,3 +1,19 @@
+{% set touched -%}{% raw %}
+    {% for changed in ['fct_orders', 'fct_payments'] %}
+    select
+        source_system,
+        key as order_id
+    from {{ changes(ref(changed)) }} as {{ changed }}
+    {{ 'union all' if not loop.last }}
+    {% endfor %}
+{% endraw %}{%- endset %}
+{{ config(**incremental_by_change(
+    row_key=['source_system', 'order_id'],
+    scope=['source_system', 'order_id'],
+    emits={'key': 'order_id', 'day': 'order_date'},
+    touched=touched
+)) }}
+
 with orders as (
 
     select
@@ -8,7 +24,7 @@ with orders as (
         is_booked,
         header_total_amount,
         order_date
-    from {{ ref('fct_orders') }}
+    from {{ only_touched(ref('fct_orders')) }} as orders_of_shop
     -- Restaurant orders come without payments: there is nothing to compare.
     where source_system = 'store'
 
@@ -22,7 +38,7 @@ payments as (
         order_id,
         is_succeeded,
         amount
-    from {{ ref('fct_payments') }}
+    from {{ only_touched(ref('fct_payments')) }} as payments_of_orders
 
 ),
 

@@ -1,3 +1,16 @@
+{% set touched -%}{% raw %}
+    select
+        source_system,
+        day as payment_date
+    from {{ changes(ref('fct_payments')) }} as changed_payments
+{% endraw %}{%- endset %}
+{{ config(**incremental_by_change(
+    row_key=['payment_date', 'payment_day_key'],
+    scope=['source_system', 'payment_date'],
+    emits={'day': 'payment_date'},
+    touched=touched
+)) }}
+
 with payments as (
 
     select
@@ -8,8 +21,9 @@ with payments as (
         is_succeeded,
         amount,
         paid_at,
-        payment_date
-    from {{ ref('fct_payments') }}
+        payment_date,
+        order_date
+    from {{ only_touched(ref('fct_payments')) }} as payments_of_days
 
 ),
 
@@ -17,7 +31,8 @@ orders as (
 
     select
         order_key,
-        ordered_at
+        ordered_at,
+        order_date
     from {{ ref('fct_orders') }}
 
 ),
@@ -36,8 +51,11 @@ timed as (
                 then {{ microseconds_between('orders.ordered_at', 'payments.paid_at') }}
         end as processing_microseconds
     from payments
+    -- The date too, so that only the blocks of these days are read.
     left join orders
-        on payments.order_key = orders.order_key
+        on
+            payments.order_key = orders.order_key
+            and payments.order_date = orders.order_date
 
 ),
 

@@ -1,3 +1,19 @@
+{% set touched -%}{% raw %}
+    {% for changed in ['fct_orders', 'fct_returns'] %}
+    select
+        source_system,
+        day as revenue_date
+    from {{ changes(ref(changed)) }} as {{ changed }}
+    {{ 'union all' if not loop.last }}
+    {% endfor %}
+{% endraw %}{%- endset %}
+{{ config(**incremental_by_change(
+    row_key=['revenue_date', 'revenue_day_key'],
+    scope=['source_system', 'revenue_date'],
+    emits={'day': 'revenue_date'},
+    touched=touched
+)) }}
+
 with ordered as (
 
     select
@@ -21,7 +37,7 @@ with ordered as (
             as new_customers,
         {{ count_distinct_when('is_booked and customer_first_order_date < order_date', 'customer_key') }}
             as repeat_customers
-    from {{ ref('fct_orders') }}
+    from {{ only_touched(ref('fct_orders'), {'source_system': 'source_system', 'order_date': 'revenue_date'}) }} as orders_of_days
     group by
         source_system,
         location_key,
@@ -37,7 +53,7 @@ refunded as (
         return_date as revenue_date,
         {{ sum_money('eligible_refund_amount') }} as refunds,
         {{ sum_money_when('has_cost', 'eligible_refund_amount') }} as refunds_with_cost
-    from {{ ref('fct_returns') }}
+    from {{ only_touched(ref('fct_returns'), {'source_system': 'source_system', 'return_date': 'revenue_date'}) }} as returns_of_days
     where eligible_refund_amount <> 0
     group by
         source_system,

@@ -1,3 +1,16 @@
+{% set touched -%}{% raw %}
+    select
+        source_system,
+        day as sales_date
+    from {{ changes(ref('fct_order_items')) }} as changed_lines
+{% endraw %}{%- endset %}
+{{ config(**incremental_by_change(
+    row_key=['sales_date', 'sales_day_key'],
+    scope=['source_system', 'sales_date'],
+    emits={'day': 'sales_date'},
+    touched=touched
+)) }}
+
 with sales as (
 
     select
@@ -11,7 +24,7 @@ with sales as (
         {{ sum_money('gross_amount') }} as gross_revenue,
         {{ sum_money('discount_amount') }} as discounts,
         {{ sum_money('net_sales_amount') }} as net_sales
-    from {{ ref('fct_order_items') }}
+    from {{ only_touched(ref('fct_order_items'), {'source_system': 'source_system', 'order_date': 'sales_date'}) }} as lines_of_days
     where is_booked
     group by
         source_system,

@@ -1,14 +1,79 @@
+{% set touched -%}{% raw %}
+    select key as order_id from {{ changes(source('raw', 'restaurant_order_item_options')) }} as changed_rows
+{% endraw %}{%- endset %}
+{{ config(**incremental_by_change(
+    row_key=['order_id', '_batch_id', '_row_number'],
+    scope=['order_id'],
+    emits={'key': 'order_id'},
+    touched=touched
+)) }}
+
 -- Equal rows within a delivery are real. `replace_by_line`: the newest delivery that names a line has all of its
--- options.
+-- options. Few lines are named by two deliveries, and finding them costs less than ordering all.
 with deliveries as (
 
+    select * from {{ only_touched(source('raw', 'restaurant_order_item_options')) }} as rows_of_orders
+
+),
+
+redelivered as (
+
     select
-        *,
+        order_id,
+        lineitem_id
+    from deliveries
+    where options_mode <> 'append'
+    group by
+        order_id,
+        lineitem_id
+    having
+        min(_load_sequence) <> max(_load_sequence)
+        or min(_feed) <> max(_feed)
+        or min(_batch_id) <> max(_batch_id)
+
+),
+
+ranked as (
+
+    select
+        deliveries.*,
         dense_rank() over (
-            partition by order_id, lineitem_id, options_mode
-            order by _load_sequence desc, {{ text_order('_feed') }} desc, {{ text_order('_batch_id') }} desc
+            partition by deliveries.order_id, deliveries.lineitem_id
+            order by
+                deliveries._load_sequence desc,
+                {{ text_order('deliveries._feed') }} desc,
+                {{ text_order('deliveries._batch_id') }} desc
         ) as delivery_rank
-    from {{ source('raw', 'restaurant_order_item_options') }}
+    from deliveries
+    inner join redelivered
+        on
+            deliveries.order_id = redelivered.order_id
+            and deliveries.lineitem_id = redelivered.lineitem_id
+    where deliveries.options_mode <> 'append'
+
+),
+
+latest as (
+
+    select
+        deliveries.*,
+        1 as delivery_rank
+    from deliveries
+    where
+        deliveries.options_mode = 'append'
+        or not exists (
+            select 1
+            from redelivered
+            where
+                deliveries.order_id = redelivered.order_id
+                and deliveries.lineitem_id = redelivered.lineitem_id
+        )
+
+    union all
+
+    select *
+    from ranked
+    where delivery_rank = 1
 
 )
 
@@ -28,7 +93,4 @@ select
     _load_sequence,
     _row_number,
     _arrived_at
-from deliveries
-where
-    options_mode = 'append'
-    or delivery_rank = 1
+from latest

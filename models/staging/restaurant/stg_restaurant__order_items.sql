@@ -1,11 +1,14 @@
-with deliveries as (
+{% set touched -%}{% raw %}
+    select key as order_id from {{ changes(source('raw', 'restaurant_order_items')) }} as changed_rows
+{% endraw %}{%- endset %}
+{{ config(**incremental_by_change(
+    row_key=['order_id', 'line_id'],
+    scope=['order_id'],
+    emits={'key': 'order_id'},
+    touched=touched
+)) }}
 
-    select
-        *,
-        {{ version_rank(['order_id', 'lineitem_id']) }} as version_rank
-    from {{ source('raw', 'restaurant_order_items') }}
-
-)
+with {{ latest_versions(only_touched(source('raw', 'restaurant_order_items')), ['order_id', 'lineitem_id']) }}
 
 select
     'restaurant' as source_system,
@@ -29,5 +32,4 @@ select
     _load_sequence,
     _row_number,
     _arrived_at
-from deliveries
-where version_rank = 1
+from latest

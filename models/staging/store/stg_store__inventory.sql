@@ -1,11 +1,17 @@
-with deliveries as (
-
+{% set touched -%}{% raw %}
     select
-        *,
-        {{ version_rank(['snapshot_date', 'product_id']) }} as version_rank
-    from {{ source('raw', 'store_inventory') }}
+        day as snapshot_date,
+        key as product_id
+    from {{ changes(source('raw', 'store_inventory')) }} as changed_rows
+{% endraw %}{%- endset %}
+{{ config(**incremental_by_change(
+    row_key=['snapshot_date', 'product_id'],
+    scope=['snapshot_date', 'product_id'],
+    emits={'key': 'product_id', 'day': 'snapshot_date'},
+    touched=touched
+)) }}
 
-)
+with {{ latest_versions(only_touched(source('raw', 'store_inventory')), ['snapshot_date', 'product_id']) }}
 
 select
     'store' as source_system,
@@ -20,5 +26,4 @@ select
     _load_sequence,
     _row_number,
     _arrived_at
-from deliveries
-where version_rank = 1
+from latest

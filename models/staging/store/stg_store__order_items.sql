@@ -1,11 +1,14 @@
-with deliveries as (
+{% set touched -%}{% raw %}
+    select key as order_id from {{ changes(source('raw', 'store_order_items')) }} as changed_rows
+{% endraw %}{%- endset %}
+{{ config(**incremental_by_change(
+    row_key=['order_id', 'line_id'],
+    scope=['order_id'],
+    emits={'key': 'order_id'},
+    touched=touched
+)) }}
 
-    select
-        *,
-        {{ version_rank(['order_id', 'line_id']) }} as version_rank
-    from {{ source('raw', 'store_order_items') }}
-
-)
+with {{ latest_versions(only_touched(source('raw', 'store_order_items'), {'order_id': 'order_id'}), ['order_id', 'line_id']) }}
 
 select
     'store' as source_system,
@@ -21,5 +24,4 @@ select
     _load_sequence,
     _row_number,
     _arrived_at
-from deliveries
-where version_rank = 1
+from latest

@@ -1,11 +1,14 @@
-with deliveries as (
+{% set touched -%}{% raw %}
+    select key as order_id from {{ changes(source('raw', 'store_orders')) }} as changed_rows
+{% endraw %}{%- endset %}
+{{ config(**incremental_by_change(
+    row_key=['order_id'],
+    scope=['order_id'],
+    emits={'key': 'order_id'},
+    touched=touched
+)) }}
 
-    select
-        *,
-        {{ version_rank(['id'], updated_at='updated_at') }} as version_rank
-    from {{ source('raw', 'store_orders') }}
-
-)
+with {{ latest_versions(only_touched(source('raw', 'store_orders'), {'id': 'order_id'}), ['id'], updated_at='updated_at') }}
 
 select
     'store' as source_system,
@@ -30,5 +33,4 @@ select
     _load_sequence,
     _row_number,
     _arrived_at
-from deliveries
-where version_rank = 1
+from latest

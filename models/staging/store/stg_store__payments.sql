@@ -1,11 +1,14 @@
-with deliveries as (
+{% set touched -%}{% raw %}
+    select key as payment_id from {{ changes(source('raw', 'store_payments')) }} as changed_rows
+{% endraw %}{%- endset %}
+{{ config(**incremental_by_change(
+    row_key=['payment_id'],
+    scope=['payment_id'],
+    emits={'key': 'order_id'},
+    touched=touched
+)) }}
 
-    select
-        *,
-        {{ version_rank(['id']) }} as version_rank
-    from {{ source('raw', 'store_payments') }}
-
-)
+with {{ latest_versions(only_touched(source('raw', 'store_payments'), {'id': 'payment_id'}), ['id']) }}
 
 select
     'store' as source_system,
@@ -23,5 +26,4 @@ select
     _load_sequence,
     _row_number,
     _arrived_at
-from deliveries
-where version_rank = 1
+from latest

@@ -1,3 +1,15 @@
+{% set touched -%}{% raw %}
+    {% for changed in ['fct_orders', 'fct_returns'] %}
+    select customer_key from {{ changes(ref(changed)) }} as {{ changed }}
+    {{ 'union all' if not loop.last }}
+    {% endfor %}
+{% endraw %}{%- endset %}
+{{ config(**incremental_by_change(
+    row_key=['customer_key', 'activity_date'],
+    scope=['customer_key'],
+    touched=touched
+)) }}
+
 -- Compact event facts per customer: lifetimes, cohorts, churn and periods read this instead of the orders.
 -- It is not cut at the as-of date, so that it changes only on the days whose orders or returns changed.
 with orders as (
@@ -8,7 +20,7 @@ with orders as (
         is_loyalty,
         net_sales_amount,
         order_date
-    from {{ ref('fct_orders') }}
+    from {{ only_touched(ref('fct_orders')) }} as orders_of_customers
     where
         is_booked
         and customer_key is not null
@@ -22,7 +34,7 @@ refunds as (
         customer_key,
         eligible_refund_amount,
         return_date
-    from {{ ref('fct_returns') }}
+    from {{ only_touched(ref('fct_returns')) }} as returns_of_customers
     where
         is_refund_eligible
         and customer_key is not null

@@ -1,0 +1,131 @@
+{#
+    The change feed. `state.changed` holds what was touched, by source: a raw table (the loader writes its rows in the
+    transaction that loads a delivery) or a model (written where rows really changed). `state.watermark` says how far
+    each consumer has taken each source. A row without key, customer and day stands for everything.
+#}
+{% macro create_state_tables() -%}
+    create schema if not exists state;
+    create table if not exists state.changed (
+        source {{ text_type() }} not null,
+        sequence bigint not null,
+        source_system {{ text_type() }},
+        key {{ text_type() }},
+        customer_key {{ text_type() }},
+        day date
+    );
+    create table if not exists state.watermark (
+        consumer {{ text_type() }} not null,
+        source {{ text_type() }} not null,
+        sequence bigint not null
+    );
+    create table if not exists state.built (
+        model {{ text_type() }} not null,
+        fingerprint {{ text_type() }} not null
+    );
+{%- endmacro %}
+
+{# What no consumer still waits for. #}
+{% macro prune_changes() -%}
+    {%- if keeps_state() %}
+    delete from state.changed
+    where not exists (
+        select 1
+        from state.watermark
+        where
+            watermark.source = changed.source
+            and watermark.sequence < changed.sequence
+    );
+    {%- endif %}
+{%- endmacro %}
+
+{# Builds for review stand in schemas of their own and must not take changes away from the real ones. #}
+{% macro keeps_state() -%}
+    {{ return(not env_var('TILLHOUSE_SCHEMA_PREFIX', '')) }}
+{%- endmacro %}
+
+{# The name that a relation has in the feed. #}
+{% macro feed_name(relation) -%}
+    {{ return(('raw.' ~ relation.identifier) if relation.schema == 'raw' else relation.identifier) }}
+{%- endmacro %}
+
+{# What a source has named since this model last took it; to be used in `touched`. #}
+{% macro changes(relation) -%}
+    (
+        select
+            changed.source_system,
+            changed.key,
+            changed.customer_key,
+            changed.day
+        from state.changed
+        inner join state.watermark
+            on
+                changed.source = watermark.source
+                and changed.sequence > watermark.sequence
+        where
+            changed.source = '{{ feed_name(relation) }}'
+            and watermark.consumer = '{{ this.identifier }}'
+    )
+{%- endmacro %}
+
+{# The names in the feed of all that the model reads and that names its changes. #}
+{% macro feeds_of_model() -%}
+    {%- set feeds = [] -%}
+    {%- for unique_id in model.depends_on.nodes | unique | sort -%}
+        {%- if unique_id.startswith('source.') -%}
+            {%- set source_node = graph.sources[unique_id] -%}
+            {%- if source_node.schema == 'raw' -%}{%- do feeds.append('raw.' ~ source_node.identifier) -%}{%- endif -%}
+        {%- else -%}
+            {%- set node = graph.nodes[unique_id] -%}
+            {%- if node.config.get('incremental_strategy') == 'touched' -%}
+                {%- do feeds.append(node.alias) -%}
+            {%- endif -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {{ return(feeds) }}
+{%- endmacro %}
+
+{# The newest number of a source: a consumer's mark stands for what has been pruned. #}
+{% macro newest_sequence(feed) -%}
+    (
+        select coalesce(max(numbers.sequence), 0)
+        from (
+            select sequence from state.changed where source = '{{ feed }}'
+            union all
+            select sequence from state.watermark where source = '{{ feed }}'
+        ) as numbers
+    )
+{%- endmacro %}
+
+{# The model has taken all that its sources have named. #}
+{% macro advance_watermarks() -%}
+    {%- for feed in feeds_of_model() %}
+    delete from state.watermark
+    where
+        consumer = '{{ this.identifier }}'
+        and source = '{{ feed }}'
+        and sequence < {{ newest_sequence(feed) }};
+    insert into state.watermark (consumer, source, sequence)
+    select
+        '{{ this.identifier }}',
+        '{{ feed }}',
+        {{ newest_sequence(feed) }}
+    where not exists (
+        select 1 from state.watermark where consumer = '{{ this.identifier }}' and source = '{{ feed }}'
+    );
+    {%- endfor %}
+{%- endmacro %}
+
+{# A model that was built anew tells its consumers to do the same, and from where it goes on. #}
+{% macro note_full_build() -%}
+    {%- if execute and keeps_state() and not is_incremental() %}
+    insert into state.changed (source, sequence)
+    select distinct
+        '{{ this.identifier }}',
+        1 + {{ newest_sequence(this.identifier) }}
+    from state.watermark
+    where source = '{{ this.identifier }}';
+    {{ advance_watermarks() }}
+    delete from state.built where model = '{{ this.identifier }}';
+    insert into state.built (model, fingerprint) values ('{{ this.identifier }}', '{{ logic_fingerprint() }}');
+    {%- endif %}
+{%- endmacro %}

@@ -1,0 +1,29 @@
+{#
+    The configuration of a model that is rebuilt for what changed only.
+
+    A run collects the keys that its sources named since the model last ran (`touched`), computes the rows of these
+    keys alone, compares them with those that stand in the table, writes the ones that really differ and names them
+    to the models that follow. All of that is one transaction: a run that dies leaves the table, the feed and the
+    watermarks as they were, and the next run takes up the same keys again.
+
+    row_key: columns that name one row. scope: columns of the touched keys; a touched key's rows are recomputed
+    together. emits: which columns fill `key`, `customer_key` and `day` of the change feed. touched: the select that
+    collects the keys, in raw Jinja, since it is rendered when the model runs; none means that every row is compared.
+#}
+{% macro incremental_by_change(row_key, scope=[], emits={}, touched=none) -%}
+    {%- set settings = {
+        'materialized': 'incremental',
+        'incremental_strategy': 'touched',
+        'on_schema_change': 'fail',
+        'unique_key': row_key,
+        'meta': {'scope': scope, 'emits': emits},
+        'post_hook': '{{ note_full_build() }}',
+    } -%}
+    {%- if touched -%}
+        {%- do settings.update({
+            'pre_hook': '{% if is_incremental() %}{% set collected %}' ~ touched
+            ~ '{% endset %}{{ create_temporary_table("touched", collected) }}{% endif %}'
+        }) -%}
+    {%- endif -%}
+    {{ return(settings) }}
+{%- endmacro %}

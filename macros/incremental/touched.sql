@@ -1,0 +1,96 @@
+{% macro temporary_name(what) -%}
+    {{ return(what ~ '__' ~ this.identifier) }}
+{%- endmacro %}
+
+{% macro create_temporary_table(what, query) -%}
+    drop table if exists {{ temporary_name(what) }};
+    create temporary table {{ temporary_name(what) }} as {{ query }};
+    {{ analyse_table(temporary_name(what)) }}
+{%- endmacro %}
+
+{# Without it Postgres takes a fresh table for a large one and reads the history in full. #}
+{% macro analyse_table(name) -%}
+    {{ return(adapter.dispatch('analyse_table')(name)) }}
+{%- endmacro %}
+
+{% macro default__analyse_table(name) -%}
+{%- endmacro %}
+
+{% macro postgres__analyse_table(name) -%}
+    analyze {{ name }};
+{%- endmacro %}
+
+{#
+    The rows of a relation that belong to touched keys; in a full build, the relation.
+
+    columns: the relation's column for each column of `keys`, `{column of the relation: column of the keys}` or a list
+    of names that both have; the model's scope, if not given. keys: a select; the touched keys, if not given.
+    An equality join, so that engines skip the blocks that hold none of the keys.
+#}
+{% macro only_touched(relation, columns=none, keys=none) -%}
+    {%- if not is_incremental() -%}
+        {{ relation }}
+    {%- else -%}
+        {%- set names = columns or config.get('meta').scope -%}
+        {%- set pairs = names.items() | list if names is mapping else zip(names, names) | list -%}
+        /* touched */ (
+            select rows_of_table.*
+            from {{ relation }} as rows_of_table
+            inner join (
+                select distinct {{ pairs | map('last') | join(', ') }}
+                from {{ '(' ~ keys ~ ') as given_keys' if keys else temporary_name('touched') }}
+            ) as touched_keys
+                on
+                    {%- for column, key in pairs %}
+                    rows_of_table.{{ column }} = touched_keys.{{ key }}{{ ' and' if not loop.last }}
+                    {%- endfor %}
+        ) /* rows of {{ relation }} */
+    {%- endif -%}
+{%- endmacro %}
+
+{% macro is_incremental() -%}
+    {%- if not execute or not flags.INTROSPECT -%}
+        {{ return(false) }}
+    {%- endif -%}
+    {%- set relation = load_cached_relation(this) -%}
+    {{ return(
+        relation is not none
+        and relation.type == 'table'
+        and model.config.materialized == 'incremental'
+        and not should_full_refresh()
+    ) }}
+{%- endmacro %}
+
+{# Asked for, or needed: a source has no mark of this model yet, or was itself built anew. #}
+{% macro should_full_refresh() -%}
+    {%- set asked = config.get('full_refresh') -%}
+    {%- if asked is none -%}{%- set asked = flags.FULL_REFRESH -%}{%- endif -%}
+    {%- if asked or not execute or config.get('incremental_strategy') != 'touched' -%}
+        {{ return(asked) }}
+    {%- endif -%}
+    {{ return(not keeps_state() or must_build_anew()) }}
+{%- endmacro %}
+
+{% macro must_build_anew() -%}
+    {%- set feeds = feeds_of_model() -%}
+    {%- if not feeds -%}{{ return(false) }}{%- endif -%}
+    {%- if adapter.get_relation(this.database, 'state', 'watermark') is none -%}{{ return(true) }}{%- endif -%}
+    {%- set query -%}
+        select count(*)
+        from state.watermark
+        where
+            consumer = '{{ this.identifier }}'
+            and source in ('{{ feeds | join("', '") }}')
+            and not exists (
+                select 1
+                from state.changed
+                where
+                    changed.source = watermark.source
+                    and changed.sequence > watermark.sequence
+                    and changed.key is null
+                    and changed.customer_key is null
+                    and changed.day is null
+            )
+    {%- endset -%}
+    {{ return(run_query(query).columns[0].values()[0] != feeds | length) }}
+{%- endmacro %}
