@@ -16,10 +16,11 @@
     create table if not exists state.watermark (
         consumer {{ text_type() }} not null,
         source {{ text_type() }} not null,
-        sequence bigint not null
+        sequence bigint not null,
+        primary key (consumer, source)
     );
     create table if not exists state.built (
-        model {{ text_type() }} not null,
+        model {{ text_type() }} primary key,
         fingerprint {{ text_type() }} not null
     );
 {%- endmacro %}
