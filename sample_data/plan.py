@@ -33,6 +33,7 @@ class SamplePlan:
         currencies: ISO codes of the shop's orders; the first is by far the most frequent one. More than
             one needs rates in the seed `fx_rates`.
         history_file_orders: a history file of orders is split when it would hold more orders than this.
+        extra_lines_per_order: how many lines an order has on average beyond the company's usual 2.4.
     """
 
     orders: int = 24_000
@@ -46,6 +47,7 @@ class SamplePlan:
     duplicate_rows: float = 0.0008
     currencies: tuple[str, ...] = ("USD",)
     history_file_orders: int = 200_000
+    extra_lines_per_order: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse what cannot be generated.
@@ -62,6 +64,7 @@ class SamplePlan:
         _within("bad_rows", self.bad_rows, 0, 0.005)
         _within("duplicate_rows", self.duplicate_rows, 0, 0.05)
         _within("history_file_orders", self.history_file_orders, 1_000, LARGEST)
+        _within("extra_lines_per_order", self.extra_lines_per_order, 0, 5)
         if not self.currencies or any(len(code) != 3 or not code.isupper() for code in self.currencies):
             raise UsageError(
                 f"currencies {self.currencies!r} are not ISO 4217 codes",

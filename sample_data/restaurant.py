@@ -106,7 +106,8 @@ class Restaurant:
         loyal = self.users.is_loyal(user, day)
         app = np.searchsorted(np.array([0.7, 0.9]), rng.random(size), side="right")
         discounted = rng.random(size) < np.where(loyal, 0.2, 0.07)
-        per_order = np.minimum(1 + rng.poisson(1.35 + 0.5 * loyal), 15)
+        beyond_first = 1.35 + 0.5 * loyal + self.plan.extra_lines_per_order
+        per_order = np.minimum(1 + rng.poisson(beyond_first), 15)
         order = np.repeat(np.arange(size), per_order)
         count = len(order)
         starts = np.cumsum(per_order) - per_order

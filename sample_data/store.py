@@ -182,7 +182,8 @@ class Store:
 
     def _lines(self, rng: np.random.Generator, orders: _Orders) -> _Lines:
         size = len(orders.day)
-        per_order = np.minimum(1 + rng.poisson(1.1 + 0.5 * orders.is_loyal), 12)
+        beyond_first = 1.1 + 0.5 * orders.is_loyal + self.plan.extra_lines_per_order
+        per_order = np.minimum(1 + rng.poisson(beyond_first), 12)
         starts = np.concatenate([[0], np.cumsum(per_order)[:-1]])
         order = np.repeat(np.arange(size), per_order)
         count = len(order)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -140,3 +141,11 @@ def test_files_are_private_and_the_report_counts_them(tmp_path: Path) -> None:
     )
     repeated = sum(entry["rows"] for entry in truth["repeated_files"])
     assert report.rows == sum(total["rows_delivered"] for total in totals.values()) + repeated
+
+
+def test_orders_have_as_many_more_lines_as_asked_for(tmp_path: Path) -> None:
+    plan = SamplePlan(orders=2_000, days=60, deliveries=2)
+    longer = replace(plan, extra_lines_per_order=0.65)
+    lines = generate(plan, tmp_path / "usual").order_lines / plan.orders
+    assert 2.3 < lines < 2.5
+    assert 0.55 < generate(longer, tmp_path / "longer").order_lines / plan.orders - lines < 0.75
