@@ -7,7 +7,7 @@
     {%- set target = arg_dict.target_relation -%}
     {%- set columns = arg_dict.dest_columns | map(attribute='quoted') | join(', ') -%}
     {%- set standing -%}
-        select {{ columns }} from {{ only_touched(target) if config.get('meta').scope else target }} as standing
+        select {{ columns }} from {{ only_touched(target) if config.get('meta').scope else target }}
     {%- endset -%}
     {%- set computed -%} select {{ columns }} from {{ arg_dict.temp_relation }} {%- endset -%}
     {{ create_temporary_table('gone', standing ~ ' except ' ~ computed) }}

@@ -24,12 +24,13 @@
     The rows of a relation that belong to touched keys; in a full build, the relation.
 
     columns: the relation's column for each column of `keys`, `{column of the relation: column of the keys}` or a list
-    of names that both have; the model's scope, if not given. keys: a select; the touched keys, if not given.
+    of names that both have; the model's scope, if not given. keys: a select; the touched keys, if not given. alias:
+    the name of the result, where the query needs one.
     An equality join, so that engines skip the blocks that hold none of the keys.
 #}
-{% macro only_touched(relation, columns=none, keys=none) -%}
+{% macro only_touched(relation, columns=none, keys=none, alias=none) -%}
     {%- if not is_incremental() -%}
-        {{ relation }}
+        {{ relation }}{{ ' as ' ~ alias if alias }}
     {%- else -%}
         {%- set names = columns or config.get('meta').scope -%}
         {%- set pairs = names.items() | list if names is mapping else zip(names, names) | list -%}
@@ -44,7 +45,7 @@
                     {%- for column, key in pairs %}
                     rows_of_table.{{ column }} = touched_keys.{{ key }}{{ ' and' if not loop.last }}
                     {%- endfor %}
-        ) /* rows of {{ relation }} */
+        ) {{ 'as touched_rows ' if not alias }}/* rows of {{ relation }} */{{ ' as ' ~ alias if alias }}
     {%- endif -%}
 {%- endmacro %}
 

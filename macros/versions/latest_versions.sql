@@ -3,7 +3,8 @@
     Nulls of the version column sort last by the case, so no engine's null order matters. A feed numbers its own
     deliveries: across feeds the name settles what the number leaves open.
 #}
-{% macro latest_versions(relation, key_columns, updated_at=none) -%}
+{% macro latest_versions(relation, key_columns, updated_at=none, columns=none) -%}
+    {%- set deliveries = only_touched(relation, columns, alias='deliveries') -%}
     {%- set same_key -%}
         {%- for column in key_columns -%}
             deliveries.{{ column }} = repeated.{{ column }}{{ ' and ' if not loop.last }}
@@ -12,7 +13,7 @@
     repeated as (
 
         select {{ key_columns | join(', ') }}
-        from {{ relation }} as deliveries
+        from {{ deliveries }}
         group by {{ key_columns | join(', ') }}
         having count(*) > 1
 
@@ -34,7 +35,7 @@
                     {{ text_order('deliveries._batch_id') }} desc,
                     deliveries._row_number desc
             ) as version_rank
-        from {{ relation }} as deliveries
+        from {{ deliveries }}
         inner join repeated
             on {{ same_key }}
 
@@ -45,7 +46,7 @@
         select
             deliveries.*,
             1 as version_rank
-        from {{ relation }} as deliveries
+        from {{ deliveries }}
         where not exists (
             select 1
             from repeated

@@ -28,7 +28,7 @@ with discounted_orders as (
         source_system,
         order_id,
         order_discount_amount
-    from {{ only_touched(ref('stg_store__orders')) }} as orders_of_shop
+    from {{ only_touched(ref('stg_store__orders')) }}
     where order_discount_amount <> 0
 
 ),
@@ -41,7 +41,7 @@ lines as (
         items.line_id,
         orders.order_discount_amount,
         {{ multiply_money('items.quantity', 'items.unit_price') }} - items.discount_amount as remaining_amount
-    from {{ only_touched(ref('stg_store__order_items')) }} as items
+    from {{ only_touched(ref('stg_store__order_items'), alias='items') }}
     inner join discounted_orders as orders
         on items.order_id = orders.order_id
 

@@ -48,7 +48,7 @@ with orders as (
         currency,
         ordered_at,
         order_date
-    from {{ only_touched(ref('int_orders_united')) }} as orders_of_both
+    from {{ only_touched(ref('int_orders_united')) }}
 
 ),
 
@@ -71,12 +71,12 @@ store_lines as (
         {{ multiply_money('items.quantity', 'versions.list_price') }} as list_price_amount,
         {{ multiply_money('items.quantity', 'versions.unit_cost') }} as cost_amount,
         orders.order_date
-    from {{ only_touched(ref('stg_store__order_items')) }} as items
+    from {{ only_touched(ref('stg_store__order_items'), alias='items') }}
     left join orders
         on
             items.source_system = orders.source_system
             and items.order_id = orders.order_id
-    left join {{ only_touched(ref('int_order_discounts_shared')) }} as shares
+    left join {{ only_touched(ref('int_order_discounts_shared'), alias='shares') }}
         on
             items.order_id = shares.order_id
             and items.line_id = shares.line_id
@@ -114,8 +114,8 @@ restaurant_lines as (
         cast(null as numeric(18, 4)) as list_price_amount,
         cast(null as numeric(18, 4)) as cost_amount,
         cast(null as date) as order_date
-    from {{ only_touched(ref('stg_restaurant__order_items')) }} as items
-    left join {{ only_touched(ref('int_restaurant_options_totalled')) }} as options
+    from {{ only_touched(ref('stg_restaurant__order_items'), alias='items') }}
+    left join {{ only_touched(ref('int_restaurant_options_totalled'), alias='options') }}
         on
             items.order_id = options.order_id
             and items.line_id = options.line_id

@@ -22,7 +22,7 @@ select
     ) as order_sequence,
     order_date,
     min(order_date) over (partition by customer_key) as customer_first_order_date
-from {{ only_touched(ref('int_orders_united')) }} as orders_of_customers
+from {{ only_touched(ref('int_orders_united')) }}
 where
     is_booked
     and customer_key is not null

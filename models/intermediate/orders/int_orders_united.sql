@@ -38,7 +38,7 @@ with store_orders as (
         ordered_at,
         ordered_at_local,
         order_date
-    from {{ only_touched(ref('stg_store__orders')) }} as orders_of_shop
+    from {{ only_touched(ref('stg_store__orders')) }}
 
 ),
 
@@ -62,7 +62,7 @@ restaurant_orders as (
         ordered_at,
         ordered_at_local,
         order_date
-    from {{ only_touched(ref('int_restaurant_orders_derived')) }} as orders_of_restaurant
+    from {{ only_touched(ref('int_restaurant_orders_derived')) }}
 
 ),
 

@@ -18,7 +18,7 @@ with options as (
             when option_price_basis = 'line_total' then cast(option_price as numeric(38, 8))
             else {{ exact_product('option_quantity', 'option_price') }}
         end as option_amount
-    from {{ only_touched(ref('stg_restaurant__order_item_options')) }} as options_of_lines
+    from {{ only_touched(ref('stg_restaurant__order_item_options')) }}
 
 )
 

@@ -24,7 +24,7 @@ with lines as (
             partition by order_id
             order by ordered_at, {{ text_order('line_id') }}
         ) as line_rank
-    from {{ only_touched(ref('stg_restaurant__order_items')) }} as lines_of_orders
+    from {{ only_touched(ref('stg_restaurant__order_items')) }}
 
 ),
 

@@ -3,15 +3,11 @@
 
     union all
 
-    -- A sale stands in the window of its own day and of the days after it.
-    select {{ add_days('sales.day', 'cover.days_later') }} as snapshot_date
-    from {{ changes(ref('fct_order_items')) }} as sales
-    cross join (
-        {% for days_later in range(28) %}
-        select {{ days_later }} as days_later {{ 'union all' if not loop.last }}
-        {% endfor %}
-    ) as cover
-    where sales.source_system = 'store'
+    -- A sale stands in the window of its own day and of the 27 after it.
+    {{ spread_days(
+        '(select day from ' ~ changes(ref('fct_order_items')) ~ " as feed where source_system = 'store') as sales",
+        'day', 0, 27, 'snapshot_date'
+    ) }}
 {% endraw %}{%- endset %}
 {{ config(**incremental_by_change(
     row_key=['snapshot_date', 'inventory_key'],
@@ -22,13 +18,9 @@
 
 -- Days of trade that the cover looks back on, the count's own day included.
 {% set cover_days = 28 %}
-{% set days_looked_back_on %}
-    {% for days_earlier in range(cover_days) %}
-    select {{ add_days('snapshot_date', -days_earlier) }} as sales_date
-    from {{ temporary_name('touched') }}
-    {{ 'union all' if not loop.last }}
-    {% endfor %}
-{% endset %}
+{% set days_looked_back_on = spread_days(
+    temporary_name('touched'), 'snapshot_date', 1 - cover_days, 0, 'sales_date'
+) %}
 
 with counts as (
 
@@ -42,7 +34,7 @@ with counts as (
         on_hand - allocated as available,
         reorder_point,
         snapshot_date
-    from {{ only_touched(ref('stg_store__inventory')) }} as counts_of_days
+    from {{ only_touched(ref('stg_store__inventory')) }}
 
 ),
 
@@ -52,7 +44,11 @@ sales as (
         product_key,
         order_date,
         {{ sum_money('quantity') }} as units
-    from {{ only_touched(ref('fct_order_items'), {'order_date': 'sales_date'}, days_looked_back_on) }} as lines_of_days
+    from {{ only_touched(
+        ref('fct_order_items'),
+        {'order_date': 'sales_date'},
+        days_looked_back_on
+    ) }}
     where
         source_system = 'store'
         and is_booked

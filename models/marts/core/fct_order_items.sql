@@ -35,7 +35,7 @@ with lines as (
         discount_amount,
         list_price_amount,
         cost_amount
-    from {{ only_touched(ref('int_order_items_priced')) }} as lines_of_orders
+    from {{ only_touched(ref('int_order_items_priced')) }}
 
 ),
 
@@ -52,7 +52,7 @@ orders as (
         ordered_at,
         ordered_at_local,
         order_date
-    from {{ only_touched(ref('int_orders_united')) }} as orders_of_both
+    from {{ only_touched(ref('int_orders_united')) }}
 
 ),
 

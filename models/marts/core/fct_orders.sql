@@ -40,7 +40,7 @@ with orders as (
         ordered_at,
         ordered_at_local,
         order_date
-    from {{ only_touched(ref('int_orders_united')) }} as orders_of_both
+    from {{ only_touched(ref('int_orders_united')) }}
 
 ),
 
@@ -59,7 +59,7 @@ lines as (
         {{ sum_money('transaction_net_sales_amount') }} as transaction_net_sales_amount,
         min(currency) as smallest_currency,
         max(currency) as largest_currency
-    from {{ only_touched(ref('fct_order_items')) }} as lines_of_orders
+    from {{ only_touched(ref('fct_order_items')) }}
     where not has_missing_header
     group by order_key
 
@@ -72,7 +72,7 @@ returns as (
         count(*) as returns,
         {{ sum_money('quantity') }} as returned_units,
         {{ sum_money('eligible_refund_amount') }} as refund_amount
-    from {{ only_touched(ref('fct_returns')) }} as returns_of_orders
+    from {{ only_touched(ref('fct_returns')) }}
     group by order_key
 
 ),
@@ -83,7 +83,7 @@ sequences as (
         order_key,
         order_sequence,
         customer_first_order_date
-    from {{ only_touched(ref('int_orders_sequenced')) }} as sequences_of_customers
+    from {{ only_touched(ref('int_orders_sequenced')) }}
 
 ),
 

@@ -36,7 +36,7 @@ with payments as (
         created_at,
         paid_at,
         payment_date
-    from {{ only_touched(ref('stg_store__payments')) }} as payments_of_orders
+    from {{ only_touched(ref('stg_store__payments')) }}
 
 ),
 
@@ -50,7 +50,7 @@ orders as (
         exchange_rate,
         ordered_at,
         order_date
-    from {{ only_touched(ref('int_orders_united')) }} as orders_of_shop
+    from {{ only_touched(ref('int_orders_united')) }}
     where source_system = 'store'
 
 ),

@@ -29,7 +29,7 @@ with returns as (
         refund_amount,
         returned_at,
         return_date
-    from {{ only_touched(ref('stg_store__returns')) }} as returns_of_orders
+    from {{ only_touched(ref('stg_store__returns')) }}
 
 ),
 
@@ -41,7 +41,7 @@ lines as (
         category,
         net_sales_amount,
         cost_amount
-    from {{ only_touched(ref('fct_order_items')) }} as lines_of_orders
+    from {{ only_touched(ref('fct_order_items')) }}
     where source_system = 'store'
 
 ),
@@ -56,7 +56,7 @@ orders as (
         exchange_rate,
         is_booked,
         order_date
-    from {{ only_touched(ref('int_orders_united')) }} as orders_of_shop
+    from {{ only_touched(ref('int_orders_united')) }}
     where source_system = 'store'
 
 ),

@@ -24,7 +24,7 @@ with orders as (
         is_booked,
         header_total_amount,
         order_date
-    from {{ only_touched(ref('fct_orders')) }} as orders_of_shop
+    from {{ only_touched(ref('fct_orders')) }}
     -- Restaurant orders come without payments: there is nothing to compare.
     where source_system = 'store'
 
@@ -38,7 +38,7 @@ payments as (
         order_id,
         is_succeeded,
         amount
-    from {{ only_touched(ref('fct_payments')) }} as payments_of_orders
+    from {{ only_touched(ref('fct_payments')) }}
 
 ),
 

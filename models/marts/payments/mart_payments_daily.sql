@@ -23,7 +23,7 @@ with payments as (
         paid_at,
         payment_date,
         order_date
-    from {{ only_touched(ref('fct_payments')) }} as payments_of_days
+    from {{ only_touched(ref('fct_payments')) }}
 
 ),
 

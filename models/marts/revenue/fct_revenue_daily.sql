@@ -37,7 +37,10 @@ with ordered as (
             as new_customers,
         {{ count_distinct_when('is_booked and customer_first_order_date < order_date', 'customer_key') }}
             as repeat_customers
-    from {{ only_touched(ref('fct_orders'), {'source_system': 'source_system', 'order_date': 'revenue_date'}) }} as orders_of_days
+    from {{ only_touched(
+        ref('fct_orders'),
+        {'source_system': 'source_system', 'order_date': 'revenue_date'}
+    ) }}
     group by
         source_system,
         location_key,
@@ -53,7 +56,10 @@ refunded as (
         return_date as revenue_date,
         {{ sum_money('eligible_refund_amount') }} as refunds,
         {{ sum_money_when('has_cost', 'eligible_refund_amount') }} as refunds_with_cost
-    from {{ only_touched(ref('fct_returns'), {'source_system': 'source_system', 'return_date': 'revenue_date'}) }} as returns_of_days
+    from {{ only_touched(
+        ref('fct_returns'),
+        {'source_system': 'source_system', 'return_date': 'revenue_date'}
+    ) }}
     where eligible_refund_amount <> 0
     group by
         source_system,

@@ -24,7 +24,10 @@ with sales as (
         {{ sum_money('gross_amount') }} as gross_revenue,
         {{ sum_money('discount_amount') }} as discounts,
         {{ sum_money('net_sales_amount') }} as net_sales
-    from {{ only_touched(ref('fct_order_items'), {'source_system': 'source_system', 'order_date': 'sales_date'}) }} as lines_of_days
+    from {{ only_touched(
+        ref('fct_order_items'),
+        {'source_system': 'source_system', 'order_date': 'sales_date'}
+    ) }}
     where is_booked
     group by
         source_system,

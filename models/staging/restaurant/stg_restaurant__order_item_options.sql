@@ -12,7 +12,7 @@
 -- options. Few lines are named by two deliveries, and finding them costs less than ordering all.
 with deliveries as (
 
-    select * from {{ only_touched(source('raw', 'restaurant_order_item_options')) }} as rows_of_orders
+    select * from {{ only_touched(source('raw', 'restaurant_order_item_options')) }}
 
 ),
 

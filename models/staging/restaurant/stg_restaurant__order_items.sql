@@ -8,7 +8,10 @@
     touched=touched
 )) }}
 
-with {{ latest_versions(only_touched(source('raw', 'restaurant_order_items')), ['order_id', 'lineitem_id']) }}
+with {{ latest_versions(
+    source('raw', 'restaurant_order_items'),
+    ['order_id', 'lineitem_id']
+) }}
 
 select
     'restaurant' as source_system,

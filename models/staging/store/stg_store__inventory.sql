@@ -11,7 +11,10 @@
     touched=touched
 )) }}
 
-with {{ latest_versions(only_touched(source('raw', 'store_inventory')), ['snapshot_date', 'product_id']) }}
+with {{ latest_versions(
+    source('raw', 'store_inventory'),
+    ['snapshot_date', 'product_id']
+) }}
 
 select
     'store' as source_system,

@@ -8,7 +8,11 @@
     touched=touched
 )) }}
 
-with {{ latest_versions(only_touched(source('raw', 'store_order_items'), {'order_id': 'order_id'}), ['order_id', 'line_id']) }}
+with {{ latest_versions(
+    source('raw', 'store_order_items'),
+    ['order_id', 'line_id'],
+    columns={'order_id': 'order_id'}
+) }}
 
 select
     'store' as source_system,

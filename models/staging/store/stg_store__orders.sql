@@ -8,7 +8,12 @@
     touched=touched
 )) }}
 
-with {{ latest_versions(only_touched(source('raw', 'store_orders'), {'id': 'order_id'}), ['id'], updated_at='updated_at') }}
+with {{ latest_versions(
+    source('raw', 'store_orders'),
+    ['id'],
+    updated_at='updated_at',
+    columns={'id': 'order_id'}
+) }}
 
 select
     'store' as source_system,

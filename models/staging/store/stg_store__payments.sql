@@ -8,7 +8,11 @@
     touched=touched
 )) }}
 
-with {{ latest_versions(only_touched(source('raw', 'store_payments'), {'id': 'payment_id'}), ['id']) }}
+with {{ latest_versions(
+    source('raw', 'store_payments'),
+    ['id'],
+    columns={'id': 'payment_id'}
+) }}
 
 select
     'store' as source_system,

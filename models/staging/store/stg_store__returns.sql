@@ -8,7 +8,11 @@
     touched=touched
 )) }}
 
-with {{ latest_versions(only_touched(source('raw', 'store_returns'), {'id': 'return_id'}), ['id']) }}
+with {{ latest_versions(
+    source('raw', 'store_returns'),
+    ['id'],
+    columns={'id': 'return_id'}
+) }}
 
 select
     'store' as source_system,

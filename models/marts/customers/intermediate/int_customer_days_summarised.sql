@@ -20,7 +20,7 @@ with orders as (
         is_loyalty,
         net_sales_amount,
         order_date
-    from {{ only_touched(ref('fct_orders')) }} as orders_of_customers
+    from {{ only_touched(ref('fct_orders')) }}
     where
         is_booked
         and customer_key is not null
@@ -34,7 +34,7 @@ refunds as (
         customer_key,
         eligible_refund_amount,
         return_date
-    from {{ only_touched(ref('fct_returns')) }} as returns_of_customers
+    from {{ only_touched(ref('fct_returns')) }}
     where
         is_refund_eligible
         and customer_key is not null
