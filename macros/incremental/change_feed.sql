@@ -52,19 +52,17 @@
 {# What a source has named since this model last took it; to be used in `touched`. #}
 {% macro changes(relation) -%}
     (
-        select
-            changed.source_system,
-            changed.key,
-            changed.customer_key,
-            changed.day
+        select *
         from state.changed
-        inner join state.watermark
-            on
-                changed.source = watermark.source
-                and changed.sequence > watermark.sequence
         where
-            changed.source = '{{ feed_name(relation) }}'
-            and watermark.consumer = '{{ this.identifier }}'
+            source = '{{ feed_name(relation) }}'
+            and sequence > (
+                select sequence
+                from state.watermark
+                where
+                    consumer = '{{ this.identifier }}'
+                    and source = '{{ feed_name(relation) }}'
+            )
     )
 {%- endmacro %}
 
@@ -99,21 +97,43 @@
 
 {# The model has taken all that its sources have named. #}
 {% macro advance_watermarks() -%}
-    {%- for feed in feeds_of_model() %}
-    delete from state.watermark
-    where
-        consumer = '{{ this.identifier }}'
-        and source = '{{ feed }}'
-        and sequence < {{ newest_sequence(feed) }};
+    {%- set feeds = feeds_of_model() -%}
+    {%- if feeds %}
     insert into state.watermark (consumer, source, sequence)
     select
         '{{ this.identifier }}',
-        '{{ feed }}',
-        {{ newest_sequence(feed) }}
+        feeds.source,
+        0
+    from (
+        {% for feed in feeds -%}
+        select '{{ feed }}' as source {{ 'union all ' if not loop.last }}
+        {%- endfor %}
+    ) as feeds
     where not exists (
-        select 1 from state.watermark where consumer = '{{ this.identifier }}' and source = '{{ feed }}'
+        select 1
+        from state.watermark
+        where
+            watermark.consumer = '{{ this.identifier }}'
+            and watermark.source = feeds.source
     );
-    {%- endfor %}
+    update state.watermark
+    set sequence = newest.sequence
+    from (
+        select
+            numbers.source,
+            max(numbers.sequence) as sequence
+        from (
+            select source, sequence from state.changed
+            union all
+            select source, sequence from state.watermark
+        ) as numbers
+        group by numbers.source
+    ) as newest
+    where
+        watermark.consumer = '{{ this.identifier }}'
+        and watermark.source = newest.source
+        and watermark.sequence < newest.sequence;
+    {%- endif %}
 {%- endmacro %}
 
 {# A model that was built anew tells its consumers to do the same, and from where it goes on. #}

@@ -75,6 +75,14 @@
 {% macro must_build_anew() -%}
     {%- set feeds = feeds_of_model() -%}
     {%- if not feeds -%}{{ return(false) }}{%- endif -%}
+    {#- Asked once while the model compiles and once while it runs, not by each macro that wants to know. -#}
+    {%- if 'must_build_anew' not in model -%}
+        {%- do model.update({'must_build_anew': marks_allow_no_increment(feeds)}) -%}
+    {%- endif -%}
+    {{ return(model.must_build_anew) }}
+{%- endmacro %}
+
+{% macro marks_allow_no_increment(feeds) -%}
     {%- if adapter.get_relation(this.database, 'state', 'watermark') is none -%}{{ return(true) }}{%- endif -%}
     {%- set query -%}
         select count(*)
