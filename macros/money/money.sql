@@ -18,9 +18,12 @@
     {{ rounded_money(exact_product(quantity, unit_amount)) }}
 {%- endmacro %}
 
-{# 19 + 18 digits, 12 decimals. #}
+{# 19 + 18 digits, 12 decimals. Most amounts are in the reporting currency, and arithmetic of that width is dear. #}
 {% macro convert_money(amount, rate) -%}
-    {{ rounded_money('cast(' ~ amount ~ ' as numeric(19, 4)) * cast(' ~ rate ~ ' as numeric(18, 8))') }}
+    case
+        when {{ rate }} = 1 then {{ money(amount) }}
+        else {{ rounded_money('cast(' ~ amount ~ ' as numeric(19, 4)) * cast(' ~ rate ~ ' as numeric(18, 8))') }}
+    end
 {%- endmacro %}
 
 {% macro sum_money(expression) -%}

@@ -50,21 +50,30 @@ agreements as (
     from lines
     group by order_id
 
-)
+),
+
+first_lines as (
+
+    select *
+    from lines
+    where line_rank = 1
+
+),
+
+{{ with_local_time('first_lines', 'ordered_at', 'ordered_at_local') }}
 
 select
     'restaurant' as source_system,
-    lines.order_id,
-    lines.customer_id,
-    lines.location_id,
-    lines.sales_channel,
-    lines.currency,
+    localised.order_id,
+    localised.customer_id,
+    localised.location_id,
+    localised.sales_channel,
+    localised.currency,
     agreements.is_loyalty,
     agreements.has_conflicting_lines,
-    lines.ordered_at,
-    {{ local_timestamp('lines.ordered_at', 'lines._business_timezone') }} as ordered_at_local,
-    {{ business_date('lines.ordered_at', 'lines._business_timezone') }} as order_date
-from lines
+    localised.ordered_at,
+    localised.ordered_at_local,
+    cast(localised.ordered_at_local as date) as order_date
+from localised
 inner join agreements
-    on lines.order_id = agreements.order_id
-where lines.line_rank = 1
+    on localised.order_id = agreements.order_id

@@ -13,7 +13,9 @@ with {{ latest_versions(
     ['id'],
     updated_at='updated_at',
     columns={'id': 'order_id'}
-) }}
+) }},
+
+{{ with_local_time('latest', 'created_at', 'created_at_local') }}
 
 select
     'store' as source_system,
@@ -29,8 +31,8 @@ select
     tip_amount,
     is_loyalty,
     created_at as ordered_at,
-    {{ local_timestamp('created_at', '_business_timezone') }} as ordered_at_local,
-    {{ business_date('created_at', '_business_timezone') }} as order_date,
+    created_at_local as ordered_at_local,
+    cast(created_at_local as date) as order_date,
     updated_at,
     _feed,
     _business_timezone,
@@ -38,4 +40,4 @@ select
     _load_sequence,
     _row_number,
     _arrived_at
-from latest
+from localised

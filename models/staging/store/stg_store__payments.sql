@@ -12,7 +12,9 @@ with {{ latest_versions(
     source('raw', 'store_payments'),
     ['id'],
     columns={'id': 'payment_id'}
-) }}
+) }},
+
+{{ with_local_time('latest', 'coalesce(paid_at, created_at)', 'paid_or_created_at_local') }}
 
 select
     'store' as source_system,
@@ -23,11 +25,11 @@ select
     amount,
     created_at,
     paid_at,
-    {{ business_date('coalesce(paid_at, created_at)', '_business_timezone') }} as payment_date,
+    cast(paid_or_created_at_local as date) as payment_date,
     _feed,
     _business_timezone,
     _batch_id,
     _load_sequence,
     _row_number,
     _arrived_at
-from latest
+from localised

@@ -12,7 +12,9 @@ with {{ latest_versions(
     source('raw', 'store_returns'),
     ['id'],
     columns={'id': 'return_id'}
-) }}
+) }},
+
+{{ with_local_time('latest', 'returned_at', 'returned_at_local') }}
 
 select
     'store' as source_system,
@@ -23,11 +25,11 @@ select
     quantity,
     refund_amount,
     returned_at,
-    {{ business_date('returned_at', '_business_timezone') }} as return_date,
+    cast(returned_at_local as date) as return_date,
     _feed,
     _business_timezone,
     _batch_id,
     _load_sequence,
     _row_number,
     _arrived_at
-from latest
+from localised
