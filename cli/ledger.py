@@ -15,9 +15,9 @@ from settings.home import Home
 from settings.writer_lock import writer_lock
 
 if TYPE_CHECKING:
-    from ingestion.operations import Table
     from ingestion.report import BatchResult
     from ingestion.service import IngestionService
+    from ingestion.warehouses.base import Table
 
 REBUILD_HINT = "The raw tables have changed: `tillhouse run` builds and publishes the marts anew."
 RUN_COLUMNS = (

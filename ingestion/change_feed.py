@@ -9,23 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import duckdb
-
 from ingestion.contract import Contract
 from ingestion.ledger import LedgerEntry
 from ingestion.ops_schema import CHANGED, WATERMARK
+from ingestion.warehouses.base import Warehouse
 
 
 class ChangeFeed:
-    """Names the keys of one delivery's rows, on one connection and inside the caller's transaction."""
+    """Names the keys of one delivery's rows, inside the caller's transaction."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
-        self._connection = connection
+    def __init__(self, warehouse: Warehouse) -> None:
+        self._warehouse = warehouse
 
     @property
     def has_consumers(self) -> bool:
-        row = self._connection.execute(f"select exists (select 1 from {WATERMARK})").fetchone()
-        return bool(row and row[0])
+        return bool(self._warehouse.query(f"select exists (select 1 from {WATERMARK})").rows[0][0])
 
     def name_rows(self, entry: LedgerEntry, contracts: Sequence[Contract]) -> None:
         """Name every key that has a row of this delivery now: after they came, or before they go."""
@@ -41,7 +39,7 @@ class ChangeFeed:
         key, day = contract.change_key.key, contract.change_key.day
         named_day = f'"{day}"' if day else "null"
         # The number beside the batch id lets the scan skip the blocks of other deliveries.
-        self._connection.execute(
+        self._warehouse.execute(
             f"insert into {CHANGED} (source, sequence, source_system, key, day)"
             " select distinct cast(? as varchar), cast(? as bigint), cast(? as varchar),"
             f' "{key}", cast({named_day} as date)'
@@ -53,9 +51,9 @@ class ChangeFeed:
         )  # fmt: skip
 
     def _next_sequence(self, source: str) -> int:
-        row = self._connection.execute(
+        found = self._warehouse.query(
             f"select coalesce(max(sequence), 0) + 1 from (select sequence from {CHANGED} where source = ?"
             f" union all select sequence from {WATERMARK} where source = ?) as known",
             [source, source],
-        ).fetchone()
-        return int(row[0]) if row else 1
+        )
+        return int(found.rows[0][0])

@@ -32,6 +32,7 @@ from ingestion.preflight import inspect_file
 from ingestion.report import BatchResult, IngestionReport, WaitingFile, summarise
 from ingestion.results import failed_result, missing_result, result_of, told
 from ingestion.session import Session, feed_fingerprint, replaced_by, rows_of_file
+from ingestion.warehouses.base import StatementError
 from settings.errors import ConfigurationError, DataRejectedError
 
 logger = logging.getLogger(__name__)
@@ -154,7 +155,7 @@ class Intake:
             result = self._reject(candidate, error.rule, told(error))
         except ReconciliationError as error:
             result = result_of(entry, (), status="failed", rule=error.rule, message=told(error))
-        except duckdb.Error as error:
+        except (duckdb.Error, StatementError) as error:
             result = failed_result(entry, error, "loading it")
         logger.info(
             "feed %s, file %r: %s", feed.name, entry.object_name, result.status, extra={"batch": result}

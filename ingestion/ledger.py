@@ -13,9 +13,8 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-import duckdb
-
 from ingestion.ops_schema import LOAD_ATTEMPTS, LOAD_LEDGER
+from ingestion.warehouses.base import Warehouse
 from settings.errors import NotFoundError
 
 Status = Literal["pending", "loaded", "rejected", "duplicate", "withdrawn"]
@@ -141,21 +140,19 @@ def number_arrivals(known: Iterable[LedgerEntry], arrivals: Sequence[Arrival]) -
 
 
 class Ledger:
-    """Reads and writes of `ops.load_ledger` and `ops.load_attempts` on one connection.
+    """Reads and writes of `ops.load_ledger` and `ops.load_attempts`.
 
     It opens no transaction of its own: who calls decides what commits together.
     """
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
-        self._connection = connection
+    def __init__(self, warehouse: Warehouse) -> None:
+        self._warehouse = warehouse
 
     def entries(self, feed: str | None = None) -> list[LedgerEntry]:
         """All deliveries, of one feed or of all, in the order (feed, number)."""
         where, parameters = ("where feed = ?", [feed]) if feed is not None else ("", [])
-        rows = self._connection.execute(
-            f"select {', '.join(COLUMNS)} from {LOAD_LEDGER} {where}", parameters
-        ).fetchall()
-        return sorted((_entry(row) for row in rows), key=lambda entry: (entry.feed, entry.order))
+        found = self._warehouse.query(f"select {', '.join(COLUMNS)} from {LOAD_LEDGER} {where}", parameters)
+        return sorted((_entry(row) for row in found.rows), key=lambda entry: (entry.feed, entry.order))
 
     def entry(self, batch_id: str) -> LedgerEntry:
         """The delivery with this id.
@@ -163,22 +160,22 @@ class Ledger:
         Raises:
             NotFoundError: when there is none.
         """
-        row = self._connection.execute(
+        found = self._warehouse.query(
             f"select {', '.join(COLUMNS)} from {LOAD_LEDGER} where batch_id = ?", [batch_id]
-        ).fetchone()
-        if row is None:
+        )
+        if not found.rows:
             raise NotFoundError(
                 f"there is no batch {batch_id!r} in the ledger",
                 remedy="`tillhouse status` lists the batches of every feed",
                 rule="batch_id",
             )
-        return _entry(row)
+        return _entry(found.rows[0])
 
     def insert(self, entries: Sequence[LedgerEntry]) -> None:
         """Add deliveries."""
         if entries:
             marks = ", ".join("?" for _ in COLUMNS)
-            self._connection.executemany(
+            self._warehouse.execute_many(
                 f"insert into {LOAD_LEDGER} ({', '.join(COLUMNS)}) values ({marks})",
                 [_row(entry) for entry in entries],
             )
@@ -186,7 +183,7 @@ class Ledger:
     def update(self, entry: LedgerEntry) -> None:
         """Write every column of a delivery that is there."""
         changed = COLUMNS[1:]
-        self._connection.execute(
+        self._warehouse.execute(
             f"update {LOAD_LEDGER} set {', '.join(f'{name} = ?' for name in changed)} where batch_id = ?",
             [*_row(entry)[1:], entry.batch_id],
         )
@@ -195,14 +192,14 @@ class Ledger:
         self, entry: LedgerEntry, *, run_id: str, action: str, attempted_at: datetime, fingerprint: str
     ) -> None:
         """Note a try at a delivery and what came of it."""
-        self._connection.execute(
+        self._warehouse.execute(
             f"insert into {LOAD_ATTEMPTS} values (?, ?, ?, ?, ?, ?)",
             [entry.batch_id, run_id, naive_utc(attempted_at), action, entry.status, fingerprint],
         )
 
     def delete(self, batch_id: str) -> None:
         """Forget a delivery on which no work was done."""
-        self._connection.execute(f"delete from {LOAD_LEDGER} where batch_id = ?", [batch_id])
+        self._warehouse.execute(f"delete from {LOAD_LEDGER} where batch_id = ?", [batch_id])
 
     def to_try_again(self, feed: str, fingerprint: str) -> set[str]:
         """Deliveries that a corrected feed file may turn out differently.
@@ -213,19 +210,22 @@ class Ledger:
         Args:
             fingerprint: of the feed's definition now.
         """
-        rows = self._connection.execute(
+        last = "(array_agg(feed_fingerprint order by attempted_at desc) filter (where {}))[1]"
+        tried = last.format("action in ('load', 'accept')")
+        withdrawn = last.format("action = 'withdraw'")
+        found = self._warehouse.query(
             "select ledger.batch_id, ledger.status,"
-            " arg_max(attempts.feed_fingerprint, attempts.attempted_at) filter (action in ('load', 'accept')),"
-            " arg_max(attempts.feed_fingerprint, attempts.attempted_at) filter (action = 'withdraw')"
-            f" from {LOAD_LEDGER} as ledger left join {LOAD_ATTEMPTS} as attempts using (batch_id)"
+            f" {tried}, {withdrawn}"
+            f" from {LOAD_LEDGER} as ledger left join {LOAD_ATTEMPTS} as attempts"
+            " on ledger.batch_id = attempts.batch_id"
             " where ledger.feed = ? and (ledger.status = 'rejected'"
             " or (ledger.status = 'withdrawn' and ledger.rule = 'withdrawn'))"
-            " group by all",
+            " group by ledger.batch_id, ledger.status",
             [feed],
-        ).fetchall()
+        )
         return {
             batch_id
-            for batch_id, status, tried, withdrawn in rows
+            for batch_id, status, tried, withdrawn in found.rows
             if (status == "rejected" and tried != fingerprint)
             or (status == "withdrawn" and tried is not None and withdrawn not in (tried, "", None))
         }

@@ -7,14 +7,12 @@ decimal column. Anything else rolls back and leaves the warehouse as it was.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Protocol
-
-import duckdb
 
 from ingestion.change_feed import ChangeFeed
 from ingestion.contract import Contract, load_contracts, raw_column_types
@@ -27,7 +25,9 @@ from ingestion.ops_schema import (
     QUARANTINE,
     ensure_tables,
 )
-from settings.errors import BusyError, ConfigurationError, TillhouseError
+from ingestion.warehouses import open_warehouse
+from ingestion.warehouses.base import Columns, Warehouse
+from settings.errors import TillhouseError
 from settings.home import Home
 
 QUARANTINE_COLUMNS = tuple(name for name, _ in OPS_TABLES[QUARANTINE])
@@ -92,59 +92,32 @@ class Loader(Protocol):
 
 
 def open_loader(target: str, home: Home) -> Loader:
-    """The loader of a target.
+    """The loader of a target. Close it again.
 
     Raises:
         ConfigurationError: for a target that has no loader.
-        BusyError: when another process has the warehouse open.
+        BusyError: when another process has the embedded warehouse open.
+        UnavailableError: when the server cannot be reached.
     """
-    if target != "duckdb":
-        raise ConfigurationError(
-            f"there is no loader for the target {target!r}", remedy="use the target duckdb", rule="target"
-        )
-    return DuckDBLoader(home)
+    return WarehouseLoader(open_warehouse(target, home))
 
 
-class DuckDBLoader:
-    """Loads into `warehouse.duckdb` of the home folder."""
+class WarehouseLoader:
+    """Loads into any warehouse; closes it in the end."""
 
-    def __init__(self, home: Home) -> None:
-        home.ensure()
-        is_new = not home.warehouse.exists()
-        try:
-            self._connection = duckdb.connect(str(home.warehouse))
-        except duckdb.IOException as error:
-            if "lock" not in str(error):
-                raise
-            raise BusyError(
-                f"another process has {home.warehouse} open",
-                remedy="wait until it has ended, or close the program that holds the file",
-                rule="one_writer",
-            ) from error
-        if is_new:
-            home.warehouse.chmod(0o600)
-        # Times are naive UTC everywhere; the session's zone must never have a say.
-        self._connection.execute("set TimeZone = 'UTC'")
-        ensure_tables(self._connection, load_contracts().values())
-        self._ledger = Ledger(self._connection)
-        self._changes = ChangeFeed(self._connection)
+    def __init__(self, warehouse: Warehouse) -> None:
+        self._warehouse = warehouse
+        ensure_tables(warehouse, load_contracts().values())
+        self._ledger = Ledger(warehouse)
+        self._changes = ChangeFeed(warehouse)
 
     @property
     def ledger(self) -> Ledger:
         return self._ledger
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> AbstractContextManager[None]:
         """See `Loader.transaction`."""
-        self._connection.begin()
-        try:
-            yield
-        except BaseException:
-            # A failed commit or a lost file has ended the transaction already; the first error is the story.
-            with suppress(duckdb.Error):
-                self._connection.rollback()
-            raise
-        self._connection.commit()
+        return self._warehouse.transaction()
 
     def load(self, batch: BatchLoad) -> None:
         """See `Loader.load`."""
@@ -167,12 +140,12 @@ class DuckDBLoader:
         contracts = load_contracts()
         names = list(entry.bronze_paths or {})
         self._delete_rows(entry, [contracts[name] for name in names if name in contracts])
-        self._connection.execute(f"delete from {QUARANTINE} where batch_id = ?", [entry.batch_id])
+        self._warehouse.execute(f"delete from {QUARANTINE} where batch_id = ?", [entry.batch_id])
         self._ledger.update(entry)
 
     def reject(self, entry: LedgerEntry, *, ingested_at: datetime) -> None:
         """See `Loader.reject`."""
-        self._connection.execute(
+        self._warehouse.execute(
             f"delete from {QUARANTINE} where batch_id = ? and row_number is null", [entry.batch_id]
         )
         values: dict[str, object] = {
@@ -186,7 +159,7 @@ class DuckDBLoader:
             "run_id": entry.run_id,
             "status": "open",
         }
-        self._connection.execute(
+        self._warehouse.execute(
             f"insert into {QUARANTINE} ({', '.join(values)}) values ({', '.join('?' for _ in values)})",
             list(values.values()),
         )
@@ -194,17 +167,15 @@ class DuckDBLoader:
 
     def close(self) -> None:
         """See `Loader.close`."""
-        self._connection.close()
+        self._warehouse.close()
 
     def _delete_rows(self, entry: LedgerEntry, contracts: Sequence[Contract]) -> None:
         self._changes.name_rows(entry, contracts)
         for contract in contracts:
-            self._connection.execute(
-                f"delete from {contract.raw_table} where _batch_id = ?", [entry.batch_id]
-            )
-        self._connection.execute(f"delete from {LOAD_ENTITY_COUNTS} where batch_id = ?", [entry.batch_id])
-        self._connection.execute(f"delete from {DRIFT_EVENTS} where batch_id = ?", [entry.batch_id])
-        self._connection.execute(
+            self._warehouse.execute(f"delete from {contract.raw_table} where _batch_id = ?", [entry.batch_id])
+        self._warehouse.execute(f"delete from {LOAD_ENTITY_COUNTS} where batch_id = ?", [entry.batch_id])
+        self._warehouse.execute(f"delete from {DRIFT_EVENTS} where batch_id = ?", [entry.batch_id])
+        self._warehouse.execute(
             f"delete from {QUARANTINE} where batch_id = ? and row_number is not null", [entry.batch_id]
         )
 
@@ -219,34 +190,29 @@ class DuckDBLoader:
                 + outcome.rows_excluded,
             )
         }
-        names = ", ".join(f'"{name}"' for name, _ in raw_column_types(contract))
-        inserted = self._insert(f"insert into {contract.raw_table} ({names})", entity.accepted)
+        columns: Columns = raw_column_types(contract)
+        inserted = self._warehouse.insert(contract.raw_table, columns, entity.accepted)
         counted["rows accepted"] = (outcome.rows_accepted, inserted)
         quarantined = 0
         if outcome.rows_quarantined:
-            columns = ", ".join(QUARANTINE_COLUMNS)
-            quarantined = self._insert(f"insert into {QUARANTINE} ({columns})", entity.quarantined)
+            columns = OPS_TABLES[QUARANTINE]
+            quarantined = self._warehouse.insert(QUARANTINE, columns, entity.quarantined)
         counted["rows quarantined"] = (outcome.rows_quarantined, quarantined)
         for what, (expected, found) in counted.items():
             if expected != found:
                 raise self._mismatch(entry, entity, what, expected, found)
         self._check_totals(entry, entity)
 
-    def _insert(self, head: str, statement: Statement) -> int:
-        row = self._connection.execute(f"{head} {statement.sql}", dict(statement.parameters)).fetchone()
-        return int(row[0]) if row else 0
-
     def _check_totals(self, entry: LedgerEntry, entity: EntityLoad) -> None:
         """Sum what stands in the raw table for this batch and compare with what the validation summed."""
         columns = entity.contract.decimal_columns
         sums = "".join(f', coalesce(sum("{name}"), 0)' for name in columns)
         # The number lets the scan skip the blocks of other deliveries.
-        row = self._connection.execute(
+        found = self._warehouse.query(
             f"select count(*){sums} from {entity.contract.raw_table}"
             " where _load_sequence = ? and _batch_id = ?",
             [entry.load_sequence, entry.batch_id],
-        ).fetchone()
-        found = row or (0,)
+        ).rows[0]
         if found[0] != entity.outcome.rows_accepted:
             raise self._mismatch(entry, entity, "rows in the table", entity.outcome.rows_accepted, found[0])
         for name, total in zip(columns, found[1:], strict=True):
@@ -266,7 +232,7 @@ class DuckDBLoader:
 
     def _insert_counts(self, entry: LedgerEntry, entities: Sequence[EntityLoad]) -> None:
         columns = [name for name, _ in OPS_TABLES[LOAD_ENTITY_COUNTS]]
-        self._connection.executemany(
+        self._warehouse.execute_many(
             f"insert into {LOAD_ENTITY_COUNTS} ({', '.join(columns)})"
             f" values ({', '.join('?' for _ in columns)})",
             [
@@ -299,10 +265,10 @@ class DuckDBLoader:
             for event in entity.outcome.drift
         ]  # fmt: skip
         if rows:
-            self._connection.executemany(f"insert into {DRIFT_EVENTS} values (?, ?, ?, ?, ?, ?, ?)", rows)
+            self._warehouse.execute_many(f"insert into {DRIFT_EVENTS} values (?, ?, ?, ?, ?, ?, ?)", rows)
 
     def _release_file_row(self, entry: LedgerEntry) -> None:
-        self._connection.execute(
+        self._warehouse.execute(
             f"update {QUARANTINE} set status = 'released'"
             " where batch_id = ? and row_number is null and status = 'open'",
             [entry.batch_id],

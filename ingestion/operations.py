@@ -1,7 +1,7 @@
 """Questions that people ask about runs and deliveries, and the writers of `ops.runs` and `ops.dbt_results`.
 
-Every function opens the warehouse for itself and lets go of it before it returns. Times are aware UTC in what
-goes in, naive UTC in what comes out of a `Table`.
+Every function opens the warehouse of its target for itself and lets go of it before it returns. Times
+are aware UTC in what goes in, naive UTC in what comes out of a `Table`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any
 
 import duckdb
 
+from ingestion.engines.base import Statement
 from ingestion.ledger import naive_utc
 from ingestion.object_names import safe_name
 from ingestion.ops_schema import (
@@ -29,24 +30,14 @@ from ingestion.ops_schema import (
     ensure_tables,
 )
 from ingestion.report import IngestionReport
-from settings.errors import BusyError, NotFoundError, UsageError
+from ingestion.warehouses import open_warehouse
+from ingestion.warehouses.base import MissingTableError, Table, Warehouse
+from settings.errors import NotFoundError, UsageError
 from settings.home import Home
 
 # What a spreadsheet would take for a formula, and what only looks like one: a signed number.
 FORMULA_START = r"^[=+\-@\t\r]"
 NUMBER = r"^[+\-]?([0-9]+([.,][0-9]*)?|[.,][0-9]+)([eE][+\-]?[0-9]+)?$"
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows of an answer under their column names."""
-
-    columns: tuple[str, ...]
-    rows: list[tuple[Any, ...]]
-
-    def records(self) -> list[dict[str, Any]]:
-        """The rows as dictionaries."""
-        return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
 
 
 @dataclass(frozen=True)
@@ -96,6 +87,7 @@ class QuarantineFilter:
 
 
 ALL_OPEN = QuarantineFilter()
+DEFAULT = "duckdb"  # the target
 
 
 # Runs
@@ -103,14 +95,14 @@ ALL_OPEN = QuarantineFilter()
 
 def start_run(home: Home, run_id: str, *, target: str) -> None:
     """Note that a run begins. A run id that is there already begins again."""
-    with _writing(home) as connection:
-        connection.execute(f"delete from {RUNS} where run_id = ?", [run_id])
+    with _writing(home, target) as warehouse:
+        warehouse.execute(f"delete from {RUNS} where run_id = ?", [run_id])
         # The writer's lock is held: a run that still looks busy was killed.
-        connection.execute(
+        warehouse.execute(
             f"update {RUNS} set status = 'failed', message = 'the process ended before the run did'"
             " where status = 'running'"
         )
-        connection.execute(
+        warehouse.execute(
             f"insert into {RUNS} (run_id, started_at, target, status, files_seen, files_loaded, files_duplicate,"
             " files_rejected, rows_read, rows_accepted, rows_quarantined)"
             " values (?, ?, ?, 'running', 0, 0, 0, 0, 0, 0, 0)",
@@ -118,14 +110,14 @@ def start_run(home: Home, run_id: str, *, target: str) -> None:
         )
 
 
-def record_ingestion(home: Home, run_id: str, report: IngestionReport) -> None:
+def record_ingestion(home: Home, run_id: str, report: IngestionReport, *, target: str = DEFAULT) -> None:
     """Write a run's file and row counts."""
     names = (
         "files_seen", "files_loaded", "files_duplicate", "files_rejected",
         "rows_read", "rows_accepted", "rows_quarantined",
     )  # fmt: skip
-    with _writing(home) as connection:
-        connection.execute(
+    with _writing(home, target) as warehouse:
+        warehouse.execute(
             f"update {RUNS} set {', '.join(f'{name} = ?' for name in names)} where run_id = ?",
             [*(getattr(report, name) for name in names), run_id],
         )
@@ -139,13 +131,14 @@ def finish_run(
     message: str | None = None,
     published_at: datetime | None = None,
     as_of_date: date | None = None,
+    target: str = DEFAULT,
 ) -> None:
     """Note how a run ended. `published_at` is aware, or naive UTC."""
     published = published_at
     if published is not None and published.tzinfo is not None:
         published = naive_utc(published)
-    with _writing(home) as connection:
-        connection.execute(
+    with _writing(home, target) as warehouse:
+        warehouse.execute(
             f"update {RUNS} set finished_at = ?, status = ?, message = ?, published_at = ?,"
             " as_of_date = coalesce(?, as_of_date) where run_id = ?",
             [naive_utc(datetime.now(UTC)), str(status), message, published, as_of_date, run_id],
@@ -156,64 +149,72 @@ def record_dbt_results(
     home: Home,
     run_id: str,
     results: Sequence[tuple[str, str, str, str, str | None, int | None, float, str | None]],
+    *,
+    target: str = DEFAULT,
 ) -> None:
     """Replace a run's rows of `ops.dbt_results`, in one statement.
 
     Args:
         results: (unique_id, resource_type, name, status, severity, failures, seconds, message) of each node.
     """
-    types = ("varchar", "varchar", "varchar", "varchar", "varchar", "bigint", "double", "varchar")
-    columns = list(zip(*results, strict=True)) or [()] * len(types)
-    lists = ", ".join(f"unnest(?::{name}[])" for name in types)
-    with _writing(home) as connection:
-        connection.execute(f"delete from {DBT_RESULTS} where run_id = ?", [run_id])
-        connection.execute(
-            f"insert into {DBT_RESULTS} select ?, {lists}, ?",
-            [run_id, *(list(column) for column in columns), naive_utc(datetime.now(UTC))],
-        )
+    columns = OPS_TABLES[DBT_RESULTS]
+    lists = list(zip(*results, strict=True)) or [()] * (len(columns) - 2)
+    named = list(zip(columns[1:-1], lists, strict=True))
+    rows = Statement(
+        f"select $run_id, {', '.join(f'unnest(${name}::{kind}[])' for (name, kind), _ in named)}, $finished_at",
+        {name: list(values) for (name, _), values in named}
+        | {"run_id": run_id, "finished_at": naive_utc(datetime.now(UTC))},
+    )
+    with _writing(home, target) as warehouse:
+        warehouse.execute(f"delete from {DBT_RESULTS} where run_id = ?", [run_id])
+        warehouse.insert(DBT_RESULTS, columns, rows)
 
 
-def run_row(home: Home, run_id: str) -> RunRow:
+def run_row(home: Home, run_id: str, *, target: str = DEFAULT) -> RunRow:
     """The row of one run.
 
     Raises:
         NotFoundError: when no such run was recorded.
     """
     names = ", ".join(RunRow.__dataclass_fields__)
-    found = _ask(home, f"select {names} from {RUNS} where run_id = ?", [run_id])
+    found = _ask(home, target, f"select {names} from {RUNS} where run_id = ?", [run_id])
     if not found.rows:
         raise NotFoundError(f"there is no run {run_id!r}", remedy="`tillhouse status` lists the last runs")
     return RunRow(*found.rows[0])
 
 
-def last_runs(home: Home, limit: int = 10) -> Table:
+def last_runs(home: Home, limit: int = 10, *, target: str = DEFAULT) -> Table:
     """The newest runs, newest first."""
     return _ask(
         home,
-        "select run_id, started_at, epoch(coalesce(finished_at, started_at) - started_at) as seconds, target,"
-        " status, files_seen, files_loaded, files_duplicate, files_rejected, rows_read, rows_accepted,"
+        target,
+        "select run_id, started_at,"
+        " cast(extract(epoch from coalesce(finished_at, started_at) - started_at) as double precision) as seconds,"
+        " target, status, files_seen, files_loaded, files_duplicate, files_rejected, rows_read, rows_accepted,"
         f" rows_quarantined, as_of_date, published_at, message from {RUNS}"
         " order by started_at desc, run_id limit ?",
         [limit],
     )
 
 
-def failed_dbt_results(home: Home, run_id: str) -> Table:
+def failed_dbt_results(home: Home, run_id: str, *, target: str = DEFAULT) -> Table:
     """Models and tests of a run that did not pass."""
     return _ask(
         home,
+        target,
         f"select resource_type, name, status, severity, failures, message from {DBT_RESULTS}"
         " where run_id = ? and status not in ('success', 'pass', 'skipped') order by resource_type, name",
         [run_id],
     )
 
 
-def dbt_result_counts(home: Home, run_id: str) -> Table:
+def dbt_result_counts(home: Home, run_id: str, *, target: str = DEFAULT) -> Table:
     """How many models, tests and other nodes of a run ended in each status."""
     return _ask(
         home,
+        target,
         f"select resource_type, status, count(*) as nodes from {DBT_RESULTS} where run_id = ?"
-        " group by all order by all",
+        " group by resource_type, status order by resource_type, status",
         [run_id],
     )
 
@@ -221,20 +222,27 @@ def dbt_result_counts(home: Home, run_id: str) -> Table:
 # Deliveries
 
 
-def ledger_by_feed(home: Home) -> Table:
+def ledger_by_feed(home: Home, *, target: str = DEFAULT) -> Table:
     """One row per feed: how many deliveries in each state, rows read, the newest delivery."""
     states = ("loaded", "rejected", "pending", "withdrawn", "duplicate")
-    counts = ", ".join(f"count(*) filter (status = '{state}') as {state}" for state in states)
+    counts = ", ".join(f"count(*) filter (where status = '{state}') as {state}" for state in states)
     return _ask(
         home,
-        f"select feed, {counts}, coalesce(sum(rows_read) filter (status = 'loaded'), 0)::bigint as rows_read,"
-        " arg_max(object_name, load_sequence) filter (status = 'loaded') as newest_file,"
+        target,
+        f"select feed, {counts},"
+        " cast(coalesce(sum(rows_read) filter (where status = 'loaded'), 0) as bigint) as rows_read,"
+        " (array_agg(object_name order by load_sequence desc) filter (where status = 'loaded'))[1] as newest_file,"
         f" max(loaded_at) as last_loaded_at from {LOAD_LEDGER} group by feed order by feed",
     )
 
 
 def ledger_entries(
-    home: Home, *, feed: str | None = None, status: str | None = None, limit: int = 50
+    home: Home,
+    *,
+    feed: str | None = None,
+    status: str | None = None,
+    limit: int = 50,
+    target: str = DEFAULT,
 ) -> Table:
     """Deliveries, the newest number first.
 
@@ -248,6 +256,7 @@ def ledger_entries(
             parameters.append(value)
     found = _ask(
         home,
+        target,
         "select batch_id, feed, load_sequence, object_name, status, rule, message, rows_read, duplicate_of,"
         f" size_bytes, delivered_at, first_seen_at, loaded_at from {LOAD_LEDGER}"
         f" where {' and '.join(conditions)}"
@@ -263,7 +272,9 @@ def ledger_entries(
     return found
 
 
-def batches_of_file(home: Home, object_name: str, *, feed: str | None = None) -> list[str]:
+def batches_of_file(
+    home: Home, object_name: str, *, feed: str | None = None, target: str = DEFAULT
+) -> list[str]:
     """Ids of the loaded deliveries that came under this name, as delivered or as shown, oldest number first.
 
     Raises:
@@ -272,8 +283,9 @@ def batches_of_file(home: Home, object_name: str, *, feed: str | None = None) ->
     object_name = safe_name(object_name)
     found = _ask(
         home,
+        target,
         f"select batch_id from {LOAD_LEDGER} where object_name = ? and status = 'loaded'"
-        " and (?::varchar is null or feed = ?) order by load_sequence, batch_id",
+        " and (cast(? as varchar) is null or feed = ?) order by load_sequence, batch_id",
         [object_name, feed, feed],
     )
     if not found.rows:
@@ -285,32 +297,35 @@ def batches_of_file(home: Home, object_name: str, *, feed: str | None = None) ->
     return [str(batch_id) for (batch_id,) in found.rows]
 
 
-def freshness(home: Home) -> Table:
+def freshness(home: Home, *, target: str = DEFAULT) -> Table:
     """One row per feed and entity: newest event, newest delivery, last load, rows in the warehouse."""
     return _ask(
         home,
+        target,
         "select counts.feed, counts.entity, max(counts.max_event_at) as newest_event_at,"
         " max(coalesce(ledger.delivered_at, ledger.modified_at)) as newest_delivery_at,"
-        " max(ledger.loaded_at) as last_loaded_at, sum(counts.rows_accepted)::bigint as rows_accepted"
+        " max(ledger.loaded_at) as last_loaded_at, cast(sum(counts.rows_accepted) as bigint) as rows_accepted"
         f" from {LOAD_ENTITY_COUNTS} as counts join {LOAD_LEDGER} as ledger using (batch_id)"
-        " where ledger.status = 'loaded' group by all order by 1, 2",
+        " where ledger.status = 'loaded' group by counts.feed, counts.entity order by counts.feed, counts.entity",
     )
 
 
-def rows_loaded(home: Home) -> int:
+def rows_loaded(home: Home, *, target: str = DEFAULT) -> int:
     """Accepted rows of all loaded deliveries."""
     found = _ask(
         home,
-        f"select coalesce(sum(counts.rows_accepted), 0)::bigint from {LOAD_ENTITY_COUNTS} as counts"
+        target,
+        f"select cast(coalesce(sum(counts.rows_accepted), 0) as bigint) from {LOAD_ENTITY_COUNTS} as counts"
         f" join {LOAD_LEDGER} as ledger using (batch_id) where ledger.status = 'loaded'",
     )
     return int(found.rows[0][0])
 
 
-def data_fingerprint(home: Home) -> str:
+def data_fingerprint(home: Home, *, target: str = DEFAULT) -> str:
     """A hash over the ledger: it changes when a delivery is loaded, rejected, reloaded or withdrawn."""
     found = _ask(
         home,
+        target,
         "select coalesce(string_agg(concat_ws('|', batch_id, status, load_sequence, contract_version, loaded_at),"
         " chr(10)"
         f" order by batch_id), '') from {LOAD_LEDGER}",
@@ -321,24 +336,29 @@ def data_fingerprint(home: Home) -> str:
 # Quarantine
 
 
-def quarantine_summary(home: Home, only: QuarantineFilter = ALL_OPEN) -> Table:
+def quarantine_summary(home: Home, only: QuarantineFilter = ALL_OPEN, *, target: str = DEFAULT) -> Table:
     """Counts by feed, entity, rule and day of ingestion; a rejected file counts under `files`."""
     where, parameters = only.where()
     return _ask(
         home,
+        target,
         "select feed, entity, rule, cast(_ingested_at as date) as day,"
-        " count(*) filter (row_number is not null) as rows, count(*) filter (row_number is null) as files,"
+        " count(*) filter (where row_number is not null) as rows,"
+        " count(*) filter (where row_number is null) as files,"
         f" count(distinct batch_id) as batches from {QUARANTINE} where {where}"
-        " group by all order by feed, entity nulls first, rule, day",
+        " group by feed, entity, rule, cast(_ingested_at as date) order by feed, entity nulls first, rule, day",
         parameters,
     )
 
 
-def quarantine_rows(home: Home, only: QuarantineFilter = ALL_OPEN, *, limit: int = 50) -> Table:
+def quarantine_rows(
+    home: Home, only: QuarantineFilter = ALL_OPEN, *, limit: int = 50, target: str = DEFAULT
+) -> Table:
     """The rows themselves, in the order of their files."""
     where, parameters = only.where()
     return _ask(
         home,
+        target,
         "select batch_id, feed, entity, source_file, row_number, rule, column_name, raw_value, message, status"
         f" from {QUARANTINE} where {where} order by feed, source_file, batch_id, entity, row_number limit ?",
         [*parameters, limit],
@@ -346,7 +366,12 @@ def quarantine_rows(home: Home, only: QuarantineFilter = ALL_OPEN, *, limit: int
 
 
 def quarantine_row(
-    home: Home, batch_id: str, row_number: int | None, *, entity: str | None = None
+    home: Home,
+    batch_id: str,
+    row_number: int | None,
+    *,
+    entity: str | None = None,
+    target: str = DEFAULT,
 ) -> dict[str, Any]:
     """Everything about one bad row, or about a rejected file (`row_number` None).
 
@@ -356,8 +381,9 @@ def quarantine_row(
     names = ", ".join(name for name, _ in OPS_TABLES[QUARANTINE])
     found = _ask(
         home,
-        f"select {names} from {QUARANTINE} where batch_id = ? and row_number is not distinct from ?::bigint"
-        " and (?::varchar is null or entity = ?) order by entity limit 1",
+        target,
+        f"select {names} from {QUARANTINE} where batch_id = ? and row_number is not distinct from cast(? as bigint)"
+        " and (cast(? as varchar) is null or entity = ?) order by entity limit 1",
         [batch_id, row_number, entity, entity],
     )
     if not found.rows:
@@ -370,7 +396,9 @@ def quarantine_row(
     return found.records()[0]
 
 
-def export_quarantine(home: Home, path: Path, only: QuarantineFilter = ALL_OPEN) -> int:
+def export_quarantine(
+    home: Home, path: Path, only: QuarantineFilter = ALL_OPEN, *, target: str = DEFAULT
+) -> int:
     """Write quarantine rows as CSV that a spreadsheet opens without running anything. Returns their number.
 
     A text cell that begins like a formula gets a leading apostrophe; signed numbers stay as they are.
@@ -386,8 +414,12 @@ def export_quarantine(home: Home, path: Path, only: QuarantineFilter = ALL_OPEN)
         else name
         for name, definition in OPS_TABLES[QUARANTINE]
     )
-    target = str(path).replace("'", "''")
-    with _reading(home) as connection:
+    file = str(path).replace("'", "''")
+    with (
+        _reading(home, target) as warehouse,
+        warehouse.stream(f"select * from {QUARANTINE} where {where}", parameters) as rows,
+        duckdb.connect() as writer,
+    ):
         try:
             # Made before the copy, so that it is private from its first byte.
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
@@ -400,11 +432,10 @@ def export_quarantine(home: Home, path: Path, only: QuarantineFilter = ALL_OPEN)
                 f"{path} cannot be written: {error.strerror}",
                 remedy="name a file in a folder that you may write to",
             ) from error
-        copied = connection.execute(
-            f"copy (select {cells} from {QUARANTINE} where {where}"
-            f" order by feed, source_file, batch_id, entity, row_number)"
-            f" to '{target}' (format csv, header true, use_tmp_file false)",
-            parameters,
+        writer.register("quarantined", rows)
+        copied = writer.execute(
+            f"copy (select {cells} from quarantined order by feed, source_file, batch_id, entity, row_number)"
+            f" to '{file}' (format csv, header true, use_tmp_file false)"
         ).fetchone()
     return int(copied[0]) if copied else 0
 
@@ -413,52 +444,27 @@ def export_quarantine(home: Home, path: Path, only: QuarantineFilter = ALL_OPEN)
 
 
 @contextmanager
-def _writing(home: Home) -> Iterator[duckdb.DuckDBPyConnection]:
-    home.ensure()
-    with _connect(home, read_only=False) as connection:
-        ensure_tables(connection, ())
-        connection.begin()
-        yield connection
-        connection.commit()
+def _writing(home: Home, target: str) -> Iterator[Warehouse]:
+    with closing(open_warehouse(target, home)) as warehouse:
+        ensure_tables(warehouse, ())
+        with warehouse.transaction():
+            yield warehouse
 
 
 @contextmanager
-def _reading(home: Home) -> Iterator[duckdb.DuckDBPyConnection]:
-    if not home.warehouse.exists():
-        raise NotFoundError(
-            f"there is no warehouse in {home.root} yet",
-            remedy="`tillhouse demo` or `tillhouse run` makes one",
-            rule="no_warehouse",
-        )
-    with _connect(home, read_only=True) as connection:
+def _reading(home: Home, target: str) -> Iterator[Warehouse]:
+    with closing(open_warehouse(target, home, read_only=True)) as warehouse:
         try:
-            yield connection
-        except duckdb.CatalogException as error:
+            yield warehouse
+        except MissingTableError as error:
+            where = f"in {home.root}" if target == "duckdb" else f"of the target {target}"
             raise NotFoundError(
-                f"the warehouse in {home.root} has no ledger yet",
+                f"the warehouse {where} has no ledger yet",
                 remedy="`tillhouse run` loads what lies in the landing folders",
                 rule="no_warehouse",
             ) from error
 
 
-def _connect(home: Home, *, read_only: bool) -> duckdb.DuckDBPyConnection:
-    is_new = not home.warehouse.exists()
-    try:
-        connection = duckdb.connect(str(home.warehouse), read_only=read_only)
-    except duckdb.IOException as error:
-        if "lock" not in str(error):
-            raise
-        raise BusyError(
-            f"another process is writing to {home.warehouse}",
-            remedy="wait until its run has ended",
-            rule="one_writer",
-        ) from error
-    if is_new:
-        home.warehouse.chmod(0o600)
-    return connection
-
-
-def _ask(home: Home, sql: str, parameters: Sequence[object] = ()) -> Table:
-    with _reading(home) as connection:
-        found = connection.execute(sql, list(parameters))
-        return Table(tuple(column[0] for column in found.description or ()), found.fetchall())
+def _ask(home: Home, target: str, sql: str, parameters: Sequence[object] = ()) -> Table:
+    with _reading(home, target) as warehouse:
+        return warehouse.query(sql, parameters)

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import duckdb
-
 from ingestion.contract import Contract, raw_column_types
+from ingestion.warehouses.base import Warehouse
 
 LOAD_LEDGER = "ops.load_ledger"
 LOAD_ENTITY_COUNTS = "ops.load_entity_counts"
@@ -154,40 +153,41 @@ STATE_TABLES: dict[str, tuple[tuple[str, str], ...]] = {
     # One row per incremental model: the logic that its stored table was built with.
     BUILT: (
         ("model", "varchar primary key"),
-        ("fingerprint", "varchar"),
+        ("fingerprint", "varchar not null"),
     ),
 }
 PRIMARY_KEYS = {WATERMARK: ("consumer", "source")}
 
 
-def ensure_tables(connection: duckdb.DuckDBPyConnection, contracts: Iterable[Contract]) -> None:
+def ensure_tables(warehouse: Warehouse, contracts: Iterable[Contract]) -> None:
     """Create what is missing; add columns that a contract has gained, empty for the rows that are there.
 
     Other places insert by column name, so an added column may stand after the lineage columns.
     """
     present: dict[str, set[str]] = {}
-    for schema, table, column in connection.execute(
-        "select schema_name, table_name, column_name from duckdb_columns()"
-        " where database_name = current_database() and schema_name in ('raw', 'ops', 'state')"
-    ).fetchall():
+    for schema, table, column in warehouse.query(
+        "select table_schema, table_name, column_name from information_schema.columns"
+        " where table_catalog = current_database() and table_schema in ('raw', 'ops', 'state')"
+    ).rows:
         present.setdefault(f"{schema}.{table}", set()).add(column)
     statements = []
     wanted = OPS_TABLES | STATE_TABLES
-    wanted.update({contract.raw_table: tuple(raw_column_types(contract)) for contract in contracts})
+    raw_tables = {contract.raw_table: tuple(raw_column_types(contract)) for contract in contracts}
+    wanted |= raw_tables
     for table, columns in wanted.items():
         if table not in present:
-            parts = [f'"{name}" {definition}' for name, definition in columns]
+            parts = [f'"{name}" {warehouse.column_type(definition)}' for name, definition in columns]
             if table in PRIMARY_KEYS:
                 parts.append(f"primary key ({', '.join(PRIMARY_KEYS[table])})")
             statements.append(f"create table if not exists {table} ({', '.join(parts)})")
             continue
-        statements.extend(
-            f'alter table {table} add column if not exists "{name}" {definition.split(" ", 1)[0]}'
-            for name, definition in columns
-            if name not in present[table]
-        )
+        for name, definition in columns:
+            if name not in present[table]:
+                kind = warehouse.column_type(definition.split(" ", 1)[0])
+                statements.append(f'alter table {table} add column if not exists "{name}" {kind}')
     if statements:
         for schema in ("raw", "ops", "state"):
-            connection.execute(f"create schema if not exists {schema}")
+            warehouse.execute(f"create schema if not exists {schema}")
     for statement in statements:
-        connection.execute(statement)
+        warehouse.execute(statement)
+    warehouse.prepare([table for table in raw_tables if table not in present])

@@ -21,6 +21,7 @@ from ingestion.ledger import REPLACED, LedgerEntry
 from ingestion.loader import BatchLoad, EntityLoad, Loader, ReconciliationError
 from ingestion.report import BatchResult
 from ingestion.results import failed_result, result_of, told
+from ingestion.warehouses.base import StatementError
 from settings.errors import DataRejectedError, NotFoundError
 from settings.home import Home
 
@@ -160,7 +161,11 @@ class Session:
             return self.load_from_bronze(entry, (), action="reload", fingerprint="")
         except (DataRejectedError, NotFoundError, ReconciliationError) as error:
             return result_of(entry, (), status="failed", rule=error.rule, message=told(error))
-        except (duckdb.Error, ValueError) as error:  # a damaged parquet is a ValueError to Arrow
+        except (
+            duckdb.Error,
+            StatementError,
+            ValueError,
+        ) as error:  # a damaged parquet is a ValueError to Arrow
             return failed_result(entry, error, "reading its bronze copy")
 
     def restore_entries(self) -> list[BatchResult]:

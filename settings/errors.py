@@ -20,6 +20,7 @@ class ExitCode(IntEnum):
     BUILD_FAILED = 5  # models or error-level tests failed; the former marts stay published
     BUSY = 6  # another run holds the warehouse
     NOT_FOUND = 7  # no such batch, feed, warehouse or published file
+    UNAVAILABLE = 8  # the database server cannot be reached, or ended the connection
 
 
 class TillhouseError(Exception):
@@ -73,6 +74,12 @@ class BusyError(TillhouseError):
     """Another process holds the warehouse."""
 
     exit_code = ExitCode.BUSY
+
+
+class UnavailableError(TillhouseError, ConnectionError):
+    """The database server cannot be reached or has ended the connection; it may come back."""
+
+    exit_code = ExitCode.UNAVAILABLE
 
 
 class NotFoundError(TillhouseError):

@@ -11,6 +11,7 @@ import pytest
 from ingestion.contract import load_contracts
 from ingestion.ledger import Arrival, Ledger, LedgerEntry, make_batch_id, number_arrivals
 from ingestion.ops_schema import OPS_TABLES, ensure_tables
+from ingestion.warehouses.duckdb import DuckDBWarehouse
 from settings.errors import NotFoundError
 
 DAY_ONE = datetime(2026, 11, 1, tzinfo=UTC)
@@ -39,9 +40,9 @@ def entry(name: str, sequence: int | None, **values: object) -> LedgerEntry:
 
 @pytest.fixture
 def ledger() -> Ledger:
-    connection = duckdb.connect()
-    ensure_tables(connection, load_contracts().values())
-    return Ledger(connection)
+    warehouse = DuckDBWarehouse(duckdb.connect())
+    ensure_tables(warehouse, load_contracts().values())
+    return Ledger(warehouse)
 
 
 def test_without_a_delivery_time_numbers_follow_first_seen_then_name() -> None:
@@ -105,12 +106,13 @@ def test_batch_ids_are_the_same_on_a_second_try_and_differ_between_deliveries() 
 
 def test_tables_are_made_once_and_columns_that_a_contract_gains_are_added() -> None:
     connection = duckdb.connect()
+    warehouse = DuckDBWarehouse(connection)
     contract = load_contracts()["store.payments"]
     fewer = contract.model_copy(update={"columns": contract.columns[:-2]})
-    ensure_tables(connection, [fewer])
+    ensure_tables(warehouse, [fewer])
     connection.execute("insert into raw.store_payments (id) values ('1')")
-    ensure_tables(connection, [contract])
-    ensure_tables(connection, [contract])
+    ensure_tables(warehouse, [contract])
+    ensure_tables(warehouse, [contract])
     found = {row[0]: row[1] for row in connection.execute("describe raw.store_payments").fetchall()}
     for column in contract.columns:
         assert found[column.output_name].lower() == column.duckdb_type
@@ -119,7 +121,7 @@ def test_tables_are_made_once_and_columns_that_a_contract_gains_are_added() -> N
 
 def test_every_ops_table_has_the_declared_columns_in_order() -> None:
     connection = duckdb.connect()
-    ensure_tables(connection, ())
+    ensure_tables(DuckDBWarehouse(connection), ())
     for table, columns in OPS_TABLES.items():
         described = connection.execute(f"describe {table}").fetchall()
         assert [row[0] for row in described] == [name for name, _ in columns]

@@ -18,7 +18,6 @@ from ingestion.engines.base import EntityOutcome, Statement
 from ingestion.loader import (
     QUARANTINE_COLUMNS,
     BatchLoad,
-    DuckDBLoader,
     EntityLoad,
     ReconciliationError,
     open_loader,
@@ -74,7 +73,7 @@ def test_what_does_not_reconcile_rolls_back_and_costs_only_its_file(
 
 def test_a_failure_inside_the_transaction_leaves_nothing_behind(shop: Shop) -> None:
     before = shop.state()
-    loader = DuckDBLoader(shop.home)
+    loader = open_loader("duckdb", shop.home)
 
     def fail_after_withdrawing() -> None:
         with loader.transaction():
@@ -92,7 +91,7 @@ def test_totals_are_compared_exactly_also_over_many_decimals(shop: Shop) -> None
     """A sum in floating point would not notice a ten-thousandth."""
     with duckdb.connect(str(shop.home.warehouse)) as connection:
         connection.execute("delete from raw.store_orders")
-    loader = DuckDBLoader(shop.home)
+    loader = open_loader("duckdb", shop.home)
     contract = load_contracts()["store.orders"]
     (entry,) = loader.ledger.entries()
     columns = ", ".join(
@@ -146,7 +145,7 @@ def test_unknown_targets_and_a_held_warehouse_are_told(shop: Shop, monkeypatch: 
 
     monkeypatch.setattr(duckdb, "connect", held)
     with pytest.raises(BusyError):
-        DuckDBLoader(shop.home)
+        open_loader("duckdb", shop.home)
 
 
 def test_quarantine_columns_agree_between_bronze_and_the_ledger_tables() -> None:

@@ -19,7 +19,7 @@ from shop import HEADER, Shop, order_line, orders
 from ingestion import discovery, intake, service, session
 from ingestion.engines.duckdb import DuckDBEngine
 from ingestion.ledger import Ledger
-from ingestion.loader import DuckDBLoader
+from ingestion.loader import WarehouseLoader
 from settings.errors import ConfigurationError, DataRejectedError, NotFoundError
 
 DATED = {"delivery_time": {"pattern": r"_(\d{8})", "format": "%Y%m%d"}}
@@ -588,7 +588,7 @@ def cut(after: int, real: Callable[..., Any], *, before: bool) -> Callable[..., 
 WHILE_LOADING: list[tuple[Any, str, bool]] = [
     (intake, "write_record", True),
     (intake, "write_record", False),
-    (DuckDBLoader, "_insert_entity", False),
+    (WarehouseLoader, "_insert_entity", False),
     (Ledger, "update", False),
     (session.Session, "load", False),
 ]
@@ -599,9 +599,9 @@ ANYWHERE: list[tuple[Any, str, bool]] = [
     (intake.Intake, "_take", True),
     (intake, "inspect_file", False),
     (DuckDBEngine, "validate", False),
-    (DuckDBLoader, "_insert_counts", False),
+    (WarehouseLoader, "_insert_counts", False),
     (Ledger, "record_attempt", True),
-    (DuckDBLoader, "reject", False),
+    (WarehouseLoader, "reject", False),
     (intake.Intake, "_take", False),
 ]
 

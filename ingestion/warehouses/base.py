@@ -1,0 +1,87 @@
+"""What a warehouse is to the loader, the ledger and the questions about runs: statements, rows, transactions.
+
+SQL that goes through here is the part that DuckDB and Postgres share. A parameter is a `?`; no other question
+mark may stand in a statement that has parameters. Types are named as DuckDB names them (`varchar`, `double`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import pyarrow
+
+from ingestion.engines.base import Statement
+
+Columns = Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of an answer under their column names."""
+
+    columns: tuple[str, ...]
+    rows: list[tuple[Any, ...]]
+
+    def records(self) -> list[dict[str, Any]]:
+        """The rows as dictionaries."""
+        return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
+
+
+class StatementError(Exception):
+    """The database refused a statement. The text may quote data: show its kind only."""
+
+
+class MissingTableError(StatementError):
+    """The statement names a table or schema that is not there."""
+
+
+class Warehouse(Protocol):
+    """One connection to one database. Outside of `transaction` every statement commits by itself."""
+
+    def execute(self, sql: str, parameters: Sequence[object] = ()) -> None:
+        """Run one statement.
+
+        Raises:
+            StatementError, duckdb.Error: when the database refuses it.
+            UnavailableError: when the connection is gone.
+        """
+
+    def execute_many(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
+        """Run one statement for each row of parameters; raises as `execute` does."""
+
+    def query(self, sql: str, parameters: Sequence[object] = ()) -> Table:
+        """The rows of a query. Decimals come as `Decimal`, times as naive UTC.
+
+        Raises:
+            MissingTableError: when a table or schema is not there; else as `execute` does.
+        """
+
+    def stream(
+        self, sql: str, parameters: Sequence[object] = ()
+    ) -> AbstractContextManager[pyarrow.RecordBatchReader]:
+        """The rows of a query as Arrow batches, which are read inside the context; raises as `query` does."""
+
+    def insert(self, table: str, columns: Columns, rows: Statement) -> int:
+        """Insert what a statement in DuckDB's dialect gives, in the order of these columns.
+
+        Args:
+            columns: names and types of the table's columns that are filled.
+
+        Returns:
+            the number of rows; raises as `execute` does.
+        """
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Everything inside commits together, or nothing does."""
+
+    def column_type(self, definition: str) -> str:
+        """A column's type (and constraint) in this database's words."""
+
+    def prepare(self, tables: Sequence[str]) -> None:
+        """What tables of rows need besides being there, such as indexes. Changes nothing that is there."""
+
+    def close(self) -> None:
+        """Let go of the database."""

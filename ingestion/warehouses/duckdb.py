@@ -1,0 +1,110 @@
+"""The embedded warehouse: `warehouse.duckdb` of the home folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+
+import duckdb
+import pyarrow
+
+from ingestion.engines.base import Statement
+from ingestion.warehouses.base import Columns, MissingTableError, Table
+from settings.errors import BusyError, NotFoundError
+from settings.home import Home
+
+
+def open_duckdb(home: Home, *, read_only: bool = False) -> DuckDBWarehouse:
+    """Open the file; a writer makes it where there is none.
+
+    Raises:
+        BusyError: when another process has it open.
+        NotFoundError: when it is to be read and there is none.
+    """
+    is_new = not home.warehouse.exists()
+    if is_new and read_only:
+        raise NotFoundError(
+            f"there is no warehouse in {home.root} yet",
+            remedy="`tillhouse demo` or `tillhouse run` makes one",
+            rule="no_warehouse",
+        )
+    if not read_only:
+        home.ensure()
+    try:
+        connection = duckdb.connect(str(home.warehouse), read_only=read_only)
+    except duckdb.IOException as error:
+        if "lock" not in str(error):
+            raise
+        raise BusyError(
+            f"another process has {home.warehouse} open",
+            remedy="wait until its run has ended, or close the program that holds the file",
+            rule="one_writer",
+        ) from error
+    if is_new:
+        home.warehouse.chmod(0o600)
+    return DuckDBWarehouse(connection)
+
+
+class DuckDBWarehouse:
+    """See `Warehouse`."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+        # Times are naive UTC everywhere; the session's zone must never have a say.
+        connection.execute("set TimeZone = 'UTC'")
+
+    def execute(self, sql: str, parameters: Sequence[object] = ()) -> None:
+        """See `Warehouse.execute`."""
+        self._connection.execute(sql, list(parameters))
+
+    def execute_many(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
+        """See `Warehouse.execute_many`."""
+        if rows:
+            self._connection.executemany(sql, [list(row) for row in rows])
+
+    def query(self, sql: str, parameters: Sequence[object] = ()) -> Table:
+        """See `Warehouse.query`."""
+        try:
+            found = self._connection.execute(sql, list(parameters))
+        except duckdb.CatalogException as error:
+            raise MissingTableError(str(error)) from error
+        return Table(tuple(column[0] for column in found.description or ()), found.fetchall())
+
+    @contextmanager
+    def stream(self, sql: str, parameters: Sequence[object] = ()) -> Iterator[pyarrow.RecordBatchReader]:
+        """See `Warehouse.stream`."""
+        try:
+            yield self._connection.execute(sql, list(parameters)).to_arrow_reader()
+        except duckdb.CatalogException as error:
+            raise MissingTableError(str(error)) from error
+
+    def insert(self, table: str, columns: Columns, rows: Statement) -> int:
+        """See `Warehouse.insert`."""
+        names = ", ".join(f'"{name}"' for name, _ in columns)
+        done = self._connection.execute(f"insert into {table} ({names}) {rows.sql}", dict(rows.parameters))
+        counted = done.fetchone()
+        return int(counted[0]) if counted else 0
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """See `Warehouse.transaction`."""
+        self._connection.begin()
+        try:
+            yield
+        except BaseException:
+            # A failed commit or a lost file has ended the transaction already; the first error is the story.
+            with suppress(duckdb.Error):
+                self._connection.rollback()
+            raise
+        self._connection.commit()
+
+    def column_type(self, definition: str) -> str:
+        """See `Warehouse.column_type`."""
+        return definition
+
+    def prepare(self, tables: Sequence[str]) -> None:
+        """Nothing: every block of a table knows its smallest and greatest values."""
+
+    def close(self) -> None:
+        """See `Warehouse.close`."""
+        self._connection.close()

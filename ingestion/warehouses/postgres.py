@@ -1,0 +1,237 @@
+"""A Postgres server as the warehouse. Where it is stands in the dbt profile.
+
+Rows go from the bronze files straight into the raw table, as Arrow batches over ADBC (binary COPY), inside the
+transaction that also writes the ledger: a staging table would write every row twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from decimal import Decimal
+from typing import Any
+
+import adbc_driver_manager
+import duckdb
+import pyarrow
+from adbc_driver_postgresql import dbapi
+
+from ingestion.engines.base import Statement
+from ingestion.warehouses.base import Columns, MissingTableError, StatementError, Table
+from settings.errors import BusyError, ConfigurationError, UnavailableError
+from settings.profile import read_target
+
+# Names in the profile (dbt's) → names in a libpq connection text.
+CONNECTION_SETTINGS = {
+    "host": "host", "port": "port", "user": "user", "password": "password", "pass": "password",
+    "dbname": "dbname", "database": "dbname", "sslmode": "sslmode", "sslcert": "sslcert", "sslkey": "sslkey",
+    "sslrootcert": "sslrootcert", "connect_timeout": "connect_timeout", "keepalives_idle": "keepalives_idle",
+    "application_name": "application_name",
+}  # fmt: skip
+TYPES = {"varchar": "text", "double": "double precision"}
+ROWS_PER_BATCH = 100_000  # 20 MB of order lines; larger batches were no faster
+# Any number, as long as every tillhouse takes the same: advisory locks are counted by database.
+WRITER_LOCK = 7_455_300_117
+UNDEFINED_TABLE, UNDEFINED_SCHEMA = "42P01", "3F000"
+# The connection is gone, the server goes down or has no room for one more, somebody else was in the way.
+PASSING_STATES = ("08", "57P", "53", "40", "55P03")
+LOST_CONNECTION = ("server closed the connection", "no connection to the server", "could not connect")
+
+
+def open_postgres(target: str, *, read_only: bool = False) -> PostgresWarehouse:
+    """Connect to the server that the profile names.
+
+    Raises:
+        ConfigurationError: when the profile is wrong.
+        UnavailableError: when the server does not let us in.
+    """
+    settings = read_target(target)
+    if settings.get("type") != "postgres":
+        raise ConfigurationError(
+            f"the target {target!r} of profiles.yml is of type {settings.get('type')!r}, not postgres",
+            remedy="compare profiles.yml with profiles.example.yml",
+            rule="profile",
+        )
+    where = f"{settings.get('host', 'localhost')}:{settings.get('port', '5432')}"
+    try:
+        connection = dbapi.connect(_connection_text(settings), autocommit=True)
+    except adbc_driver_manager.Error as error:
+        raise UnavailableError(
+            f"the Postgres server {where} cannot be used: {_first_line(error)}",
+            remedy="see that it runs, and that profiles.yml and the environment name the right host, user,"
+            " password and database",
+            rule="server",
+        ) from error
+    warehouse = PostgresWarehouse(connection)
+    # Times are naive UTC everywhere; the session's zone must never have a say.
+    warehouse.execute("set timezone = 'UTC'")
+    if "role" in settings:
+        warehouse.execute(f'set role "{settings["role"].replace(chr(34), chr(34) * 2)}"')
+    if read_only:
+        warehouse.execute("set default_transaction_read_only = on")
+    return warehouse
+
+
+def hold_for_writing(warehouse: PostgresWarehouse) -> None:
+    """Take the database's writer lock until this connection closes.
+
+    Raises:
+        BusyError: when another run has it.
+    """
+    found = warehouse.query(f"select pg_try_advisory_lock({WRITER_LOCK}), current_database()").rows
+    is_held, database = found[0]
+    if not is_held:
+        raise BusyError(
+            f"another tillhouse run is writing to the Postgres database {database}",
+            remedy="wait until it has ended, then run again; nothing was changed",
+            rule="one_writer",
+        )
+
+
+class PostgresWarehouse:
+    """See `Warehouse`."""
+
+    def __init__(self, connection: dbapi.Connection) -> None:
+        self._connection = connection
+        self._filled: set[str] = set()
+
+    def execute(self, sql: str, parameters: Sequence[object] = ()) -> None:
+        """See `Warehouse.execute`."""
+        with self._cursor() as cursor:
+            cursor.execute(_numbered(sql, len(parameters)), list(parameters) or None)
+
+    def execute_many(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
+        """See `Warehouse.execute_many`."""
+        if rows:
+            with self._cursor() as cursor:
+                cursor.executemany(_numbered(sql, len(rows[0])), [list(row) for row in rows])
+
+    def query(self, sql: str, parameters: Sequence[object] = ()) -> Table:
+        """See `Warehouse.query`."""
+        with self._cursor() as cursor:
+            cursor.execute(_numbered(sql, len(parameters)), list(parameters) or None)
+            described = cursor.description or []
+            rows = cursor.fetchall()
+        # The driver has no type for a numeric without bounds and gives its text.
+        exact = [getattr(column[1], "type_name", "") == "numeric" for column in described]
+        if any(exact):
+            rows = [
+                tuple(
+                    Decimal(value) if is_exact and value is not None else value
+                    for value, is_exact in zip(row, exact, strict=True)
+                )
+                for row in rows
+            ]
+        return Table(tuple(column[0] for column in described), [tuple(row) for row in rows])
+
+    @contextmanager
+    def stream(self, sql: str, parameters: Sequence[object] = ()) -> Iterator[pyarrow.RecordBatchReader]:
+        """See `Warehouse.stream`."""
+        with self._cursor() as cursor:
+            cursor.execute(_numbered(sql, len(parameters)), list(parameters) or None)
+            yield cursor.fetch_record_batch()
+
+    def insert(self, table: str, columns: Columns, rows: Statement) -> int:
+        """See `Warehouse.insert`. The binary COPY wants each value in the column's very type."""
+        schema, _, name = table.rpartition(".")
+        names = ", ".join(f'"{column}"' for column, _ in columns)
+        casts = ", ".join(
+            f'cast("{column}" as {kind.split(" ", 1)[0]}) as "{column}"' for column, kind in columns
+        )
+        with duckdb.connect() as source, self._cursor() as cursor:
+            source.execute("set TimeZone = 'UTC'")
+            source.execute(f"select {casts} from ({rows.sql}) as given({names})", dict(rows.parameters))
+            reader = source.to_arrow_reader(ROWS_PER_BATCH)
+            count = int(cursor.adbc_ingest(name, reader, mode="append", db_schema_name=schema))
+        if count:
+            self._filled.add(table)
+        return count
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """See `Warehouse.transaction`."""
+        with self._errors():
+            self._connection.adbc_connection.set_autocommit(False)
+        try:
+            yield
+            with self._errors():
+                self._connection.commit()
+        except BaseException:
+            # The server rolls back what a lost connection leaves; the first error is the story.
+            with suppress(adbc_driver_manager.Error):
+                self._connection.rollback()
+            raise
+        finally:
+            with suppress(adbc_driver_manager.Error):
+                self._connection.adbc_connection.set_autocommit(True)
+
+    def column_type(self, definition: str) -> str:
+        """See `Warehouse.column_type`."""
+        kind, _, constraint = definition.partition(" ")
+        return f"{TYPES.get(kind, kind)} {constraint}".strip()
+
+    def prepare(self, tables: Sequence[str]) -> None:
+        """Index the raw tables by delivery: a few pages, kept at no cost to speak of, where a whole scan would be."""
+        for table in tables:
+            index = f"{table.replace('.', '_')}_by_delivery"
+            self.execute(
+                f"create index if not exists {index} on {table} using brin (_load_sequence)"
+                " with (pages_per_range = 32, autosummarize = on)"
+            )
+
+    def close(self) -> None:
+        """Let the planner know of the rows that came, then let go of the server."""
+        with suppress(StatementError, UnavailableError):
+            for table in sorted(self._filled):
+                self.execute(f"analyze {table}")
+        with suppress(adbc_driver_manager.Error):
+            self._connection.close()
+
+    @contextmanager
+    def _cursor(self) -> Iterator[Any]:
+        with self._errors():
+            cursor = self._connection.cursor()
+            try:
+                yield cursor
+            finally:
+                with suppress(adbc_driver_manager.Error):
+                    cursor.close()
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except adbc_driver_manager.Error as error:
+            state = error.sqlstate or ""
+            if state in {UNDEFINED_TABLE, UNDEFINED_SCHEMA}:
+                raise MissingTableError(_first_line(error)) from error
+            if state.startswith(PASSING_STATES) or any(words in str(error) for words in LOST_CONNECTION):
+                raise UnavailableError(
+                    f"the Postgres server gave up a statement: {_first_line(error)}",
+                    remedy="nothing of the open transaction was kept; see that the server runs, then run again",
+                    rule="server",
+                ) from error
+            raise StatementError(f"{_first_line(error)} [{state}]") from error
+
+
+def _connection_text(settings: dict[str, str]) -> str:
+    """`name='value' …` as libpq reads it. What is left out libpq takes from PGPASSWORD, ~/.pgpass and the like."""
+    parts = {
+        CONNECTION_SETTINGS[name]: text for name, text in settings.items() if name in CONNECTION_SETTINGS
+    }
+    escaped = {name: text.replace("\\", "\\\\").replace("'", "\\'") for name, text in parts.items()}
+    return " ".join(f"{name}='{text}'" for name, text in escaped.items())
+
+
+def _numbered(sql: str, count: int) -> str:
+    """The statement with `$1`, `$2`, … for its question marks."""
+    if not count:
+        return sql
+    parts = sql.split("?")
+    if len(parts) != count + 1:
+        raise ValueError(f"{len(parts) - 1} marks for {count} parameters in: {sql}")
+    return parts[0] + "".join(f"${number}{part}" for number, part in enumerate(parts[1:], start=1))
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
