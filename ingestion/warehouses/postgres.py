@@ -150,20 +150,22 @@ class PostgresWarehouse:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """See `Warehouse.transaction`."""
+        # Not the connection's own commit and rollback: opened in autocommit mode, they do nothing.
+        session = self._connection.adbc_connection
         with self._errors():
-            self._connection.adbc_connection.set_autocommit(False)
+            session.set_autocommit(False)
         try:
             yield
             with self._errors():
-                self._connection.commit()
+                session.commit()
         except BaseException:
             # The server rolls back what a lost connection leaves; the first error is the story.
             with suppress(adbc_driver_manager.Error):
-                self._connection.rollback()
+                session.rollback()
             raise
         finally:
             with suppress(adbc_driver_manager.Error):
-                self._connection.adbc_connection.set_autocommit(True)
+                session.set_autocommit(True)
 
     def column_type(self, definition: str) -> str:
         """See `Warehouse.column_type`."""

@@ -68,13 +68,13 @@ class Shop:
         """Edit a feed."""
         self.feeds[feed].update(settings)
 
-    def service(self) -> IngestionService:
+    def service(self, target: str = "duckdb") -> IngestionService:
         path = self.home.feeds / "shop.yml"
         path.write_text(
             yaml.safe_dump({"company": "shop", "defaults": {"currency": "USD"}, "feeds": self.feeds}),
             encoding="utf-8",
         )
-        return IngestionService(self.home, load_feeds(path, self.home))
+        return IngestionService(self.home, load_feeds(path, self.home), target=target)
 
     def deliver(self, name: str, content: str | bytes, feed: str = "shop_orders") -> Path:
         """Put a file into the landing folder, as arrived at `ARRIVED`."""

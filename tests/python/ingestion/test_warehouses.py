@@ -1,0 +1,324 @@
+"""The same deliveries make the same rows on DuckDB and on Postgres, whatever happens on the way."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from postgres_server import PostgresDatabase
+from shop import RUN_COLUMNS, Shop, orders
+
+from ingestion import operations
+from ingestion.contract import load_contracts
+from ingestion.feed import load_feeds
+from ingestion.ledger import Ledger
+from ingestion.loader import WarehouseLoader
+from ingestion.operations import QuarantineFilter
+from ingestion.service import IngestionService
+from ingestion.warehouses import only_writer, open_warehouse
+from ingestion.warehouses.base import MissingTableError, StatementError
+from ingestion.warehouses.postgres import open_postgres
+from sample_data.generator import generate
+from sample_data.plan import SamplePlan
+from settings.errors import BusyError, ConfigurationError, NotFoundError, UnavailableError
+from settings.home import PROJECT_ROOT, Home
+
+# Not in `Shop.state`: what a run writes of itself.
+TABLES = (
+    *(contract.raw_table for contract in load_contracts().values()),
+    "ops.load_entity_counts", "ops.quarantine", "ops.drift_events", "ops.load_ledger", "ops.load_attempts",
+    "state.changed", "state.watermark",
+)  # fmt: skip
+NOT_COMPARED = RUN_COLUMNS | {"attempted_at"}
+
+
+@dataclass
+class Twins:
+    """One company in two homes: one loads into DuckDB, one into Postgres."""
+
+    embedded: Shop
+    server: Shop
+    database: PostgresDatabase
+
+    def both(self, act: Callable[[Shop, IngestionService, str], Any]) -> None:
+        """Do the same in both."""
+        for shop, target in ((self.embedded, "duckdb"), (self.server, "postgres")):
+            act(shop, shop.service(target), target)
+
+    def deliver(self, name: str, content: str | bytes, feed: str = "shop_orders") -> None:
+        for shop in (self.embedded, self.server):
+            shop.deliver(name, content, feed)
+
+    def run(self, run_id: str) -> None:
+        self.both(lambda _, service, __: service.ingest(run_id))
+
+    def batch_of(self, name: str) -> str:
+        return self.embedded.batch_of(name)
+
+    def rows(self, target: str, *, without: frozenset[str] = frozenset()) -> dict[str, list[str]]:
+        """Every row of the warehouse as text that shows the type of each value, in a fixed order."""
+        shop = self.embedded if target == "duckdb" else self.server
+        found = {}
+        with closing(open_warehouse(target, shop.home, read_only=True)) as warehouse:
+            for table in TABLES:
+                table_rows = warehouse.query(f"select * from {table}").records()
+                found[table] = sorted(
+                    repr({n: v for n, v in row.items() if n not in NOT_COMPARED | without})
+                    for row in table_rows
+                )
+        return found
+
+    def assert_equal(self) -> None:
+        embedded, server = self.rows("duckdb"), self.rows("postgres")
+        for table in TABLES:
+            assert embedded[table] == server[table], table
+
+
+@pytest.fixture
+def twins(tmp_path: Path, postgres_database: PostgresDatabase) -> Twins:
+    shops = [Shop.at(tmp_path / name, same_name="replace") for name in ("embedded", "server")]
+    return Twins(*shops, postgres_database)
+
+
+def listen(_: Shop, __: IngestionService, target: str) -> None:
+    """A consumer that has taken nothing yet of the orders."""
+    with closing(open_warehouse(target, _.home)) as warehouse:
+        warehouse.execute(
+            "insert into state.watermark values (?, ?, ?)", ["fct_orders", "raw.store_orders", 4]
+        )
+
+
+NASTY = [
+    "id,customer_id,total_amount,currency,created_at,status,updated_at,extra",
+    "1,C1,0.0001,USD,2026-02-01 10:00:00.123456,paid,,x",
+    "2,,-0.0001,EUR,1900-01-01 00:00:00,paid,2026-02-01T23:59:59.999999,",
+    '"3","O\'Brien ""the"" \\N; drop",99999999999.9999,JPY,2026-02-01 10:00,paid,,"{""a"": [1, null]}"',
+    "4,Zoë 𝔘 ﷽ ,-99999999999.9999,USD,2026-02-01 10:00:00,delivered,,100%",
+    "5,C5,10000,USD,2026-02-01 10:00:00,delivered,,?",
+    "6,C6,0,USD,2026-02-01 10:00:00,delivered,,$1",
+    "7,C7,12345678.9,USD,2026-02-01 10:00:00,created,,=1+1",
+    "8,C8,ten,USD,2026-02-01 10:00:00,paid,,",
+    "9,C9,1.00001,USD,2026-02-30 10:00:00,paid,,",
+    "9,C9,1.00001,ZZZ,2026-02-03 10:00:00,sent,,\x00",
+]
+
+
+def test_deliveries_withdrawals_replays_and_releases_leave_equal_rows(twins: Twins) -> None:
+    twins.both(lambda shop, _, __: shop.change(quarantine_threshold={"share": 0.5, "rows": 2}))
+    twins.deliver("nasty.csv", "\n".join(NASTY) + "\n")
+    twins.deliver("two.csv", orders(range(10, 14), bad=[20]))
+    twins.deliver("nasty_again.csv", "\n".join(NASTY) + "\n")
+    twins.deliver("refused.csv", orders(range(3), bad=range(20, 26)))
+    twins.deliver("empty.csv", "")
+    twins.run("run-1")
+    twins.assert_equal()
+    assert twins.rows("postgres")["raw.store_orders"]
+    twins.both(listen)
+    twins.deliver("two.csv", orders(range(12, 16)))
+    twins.run("run-2")
+    twins.assert_equal()
+    refused = operations.ledger_entries(twins.embedded.home, status="rejected").records()
+    (accepted,) = [row["batch_id"] for row in refused if row["object_name"] == "refused.csv"]
+    twins.both(lambda _, service, __: service.accept(accepted, "run-3"))
+    twins.assert_equal()
+    batch = twins.batch_of("nasty.csv")
+    twins.both(lambda _, service, __: service.withdraw(batch, "run-4"))
+    twins.assert_equal()
+    assert twins.database.query("select count(*) from raw.store_orders where _batch_id = %s", [batch]) == [
+        (0,)
+    ]
+    twins.both(lambda _, service, __: service.accept(batch, "run-5"))
+    twins.both(lambda _, service, __: service.reload("run-6"))
+    twins.assert_equal()
+    named = twins.database.query("select source, sequence, key from state.changed order by 1, 2, 3")
+    assert ("raw.store_orders", 5, "00010") in named
+    assert len({sequence for _, sequence, _ in named}) >= 6
+
+
+def test_every_feed_of_the_sample_company_loads_equally(
+    tmp_path: Path, postgres_database: PostgresDatabase
+) -> None:
+    homes = {target: Home(tmp_path / target).ensure() for target in ("duckdb", "postgres")}
+    feeds_file = PROJECT_ROOT / "examples" / "feeds" / "sample.yml"
+    for target, home in homes.items():
+        generate(SamplePlan(orders=400, days=60, deliveries=2), home.landing)
+        modified = datetime(2026, 3, 1, tzinfo=UTC).timestamp()
+        for path in sorted(home.landing.rglob("*")):
+            os.utime(path, (modified, modified))
+        report = IngestionService(home, load_feeds(feeds_file, home), target=target).ingest("run-1")
+        assert report.rows_accepted > 1000
+    pair = Twins(Shop(homes["duckdb"]), Shop(homes["postgres"]), postgres_database)
+    assert all(pair.rows("postgres")[table] for table in TABLES if table.startswith("raw."))
+    pair.assert_equal()
+
+
+def test_questions_get_equal_answers(twins: Twins) -> None:
+    twins.deliver("a.csv", orders(range(3), bad=[8, 9]))
+    twins.deliver("b.csv", orders(range(10, 12), bad=[18]))
+    twins.deliver("empty.csv", "")
+    twins.both(lambda shop, _, target: operations.start_run(shop.home, "run-1", target=target))
+    reports = []
+    twins.both(lambda _, service, __: reports.append(service.ingest("run-1")))
+    result = ("model.t.a", "model", "a", "error", None, None, 0.5, "it's broken?")
+
+    def finish(shop: Shop, _: IngestionService, target: str) -> None:
+        operations.record_ingestion(shop.home, "run-1", reports[0], target=target)
+        operations.record_dbt_results(shop.home, "run-1", [result, result], target=target)
+        operations.record_dbt_results(shop.home, "run-1", [result], target=target)
+        operations.finish_run(
+            shop.home, "run-1", status="failed", message="broken", published_at=datetime.now(UTC),
+            as_of_date=date(2026, 2, 1), target=target,
+        )  # fmt: skip
+
+    twins.both(finish)
+    batch = twins.batch_of("a.csv")
+    open_rows = QuarantineFilter(feed="shop_orders", day=datetime.now(UTC).date())
+    answers: dict[str, list[Any]] = {"duckdb": [], "postgres": []}
+    exports = []
+
+    def ask(shop: Shop, _: IngestionService, target: str) -> None:
+        home = shop.home
+        tables = [
+            operations.last_runs(home, target=target),
+            operations.failed_dbt_results(home, "run-1", target=target),
+            operations.dbt_result_counts(home, "run-1", target=target),
+            operations.ledger_by_feed(home, target=target),
+            operations.ledger_entries(home, feed="shop_orders", target=target),
+            operations.freshness(home, target=target),
+            operations.quarantine_summary(home, open_rows, target=target),
+            operations.quarantine_rows(home, open_rows, target=target),
+        ]
+        unstable = {
+            "started_at",
+            "seconds",
+            "target",
+            "published_at",
+            "first_seen_at",
+            "loaded_at",
+            "last_loaded_at",
+        }
+        for table in tables:
+            assert table.rows
+            answers[target].append(
+                [{n: v for n, v in row.items() if n not in unstable} for row in table.records()]
+            )
+        one = operations.quarantine_row(home, batch, 4, target=target)
+        answers[target].append({name: value for name, value in one.items() if name != "_ingested_at"})
+        answers[target].append(operations.rows_loaded(home, target=target))
+        answers[target].append(operations.batches_of_file(home, "a.csv", target=target))
+        row = operations.run_row(home, "run-1", target=target)
+        answers[target].append((row.status, row.rows_accepted, row.as_of_date, row.message))
+        assert len(operations.data_fingerprint(home, target=target)) == 64
+        path = home.root / "bad.csv"
+        assert operations.export_quarantine(home, path, target=target) == 4
+        exports.append([line.split(",")[:6] for line in path.read_text(encoding="utf-8").splitlines()])
+
+    twins.both(ask)
+    assert answers["duckdb"] == answers["postgres"]
+    assert exports[0] == exports[1]
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [
+        (WarehouseLoader, "_insert_entity"),
+        (WarehouseLoader, "_insert_counts"),
+        (Ledger, "update"),
+        (Ledger, "record_attempt"),
+    ],
+)
+def test_a_crash_inside_the_transaction_loads_nothing_and_costs_nothing(
+    twins: Twins, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str
+) -> None:
+    twins.deliver("a.csv", orders(range(3), bad=[8, 9]))
+    real = getattr(owner, name)
+
+    def crash(*arguments: Any, **named: Any) -> None:
+        real(*arguments, **named)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(owner, name, crash)
+    with pytest.raises(KeyboardInterrupt):
+        twins.server.service("postgres").ingest("run-1")
+    assert twins.database.query("select count(*) from raw.store_orders") == [(0,)]
+    assert twins.database.query("select count(*) from ops.quarantine") == [(0,)]
+    assert twins.database.query("select status from ops.load_ledger") == [("pending",)]
+    monkeypatch.undo()
+    for variable, value in twins.database.environment.items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.setenv("DBT_PROFILES_DIR", str(PROJECT_ROOT))
+    twins.run("run-2")
+    twins.assert_equal()
+
+
+def test_a_connection_that_ends_is_told_as_such_and_rolls_back(
+    twins: Twins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is a ConnectionError, which Dagster tries again."""
+    twins.deliver("a.csv", orders(range(3)))
+    real = WarehouseLoader._insert_counts
+
+    def cut(*arguments: Any) -> None:
+        twins.database.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity"
+            " where datname = current_database() and pid <> pg_backend_pid()"
+        )
+        real(*arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(WarehouseLoader, "_insert_counts", cut)
+        with pytest.raises(UnavailableError) as raised:
+            twins.server.service("postgres").ingest("run-1")
+    assert isinstance(raised.value, ConnectionError)
+    assert twins.database.query("select count(*) from raw.store_orders") == [(0,)]
+    twins.server.service("postgres").ingest("run-2")
+    assert twins.database.query("select count(*) from raw.store_orders") == [(3,)]
+
+
+def test_a_second_writer_from_another_home_is_told_to_wait(twins: Twins) -> None:
+    first, second = twins.server.home, twins.embedded.home
+    told = "another tillhouse run is writing to the Postgres database"
+    with only_writer("postgres", first):
+        with pytest.raises(BusyError, match=told), only_writer("postgres", second):
+            pass
+        with only_writer("duckdb", second):
+            pass
+    with only_writer("postgres", second):
+        pass
+
+
+def test_what_is_missing_or_wrong_is_told(
+    twins: Twins, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    home = twins.server.home
+    with pytest.raises(NotFoundError, match="no ledger yet"):
+        operations.last_runs(home, target="postgres")
+    with closing(open_warehouse("postgres", home)) as warehouse:
+        with pytest.raises(MissingTableError):
+            warehouse.query("select * from nowhere.nothing")
+        with pytest.raises(StatementError, match="22012"):
+            warehouse.query("select 1 / 0")
+        with pytest.raises(ValueError, match="2 marks for 1 parameters"):
+            warehouse.query("select ?, ?", [1])
+        assert warehouse.query("select cast(1.50 as numeric), cast(null as numeric)").rows == [
+            (Decimal("1.50"), None)
+        ]
+    with (
+        closing(open_warehouse("postgres", home, read_only=True)) as warehouse,
+        pytest.raises(StatementError, match="read-only"),
+    ):
+        warehouse.execute("create table t (a integer)")
+    monkeypatch.setenv("TILLHOUSE_POSTGRES_PORT", "1")
+    with pytest.raises(UnavailableError, match=r"127\.0\.0\.1:1 cannot be used"):
+        open_warehouse("postgres", home)
+    with pytest.raises(ConfigurationError, match="of type 'duckdb'"):
+        open_postgres("duckdb")
+    with pytest.raises(ConfigurationError, match="no loader"):
+        open_warehouse("redshift", home)
