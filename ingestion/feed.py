@@ -7,6 +7,7 @@ models below say what becomes a number or a switch. Unknown keys are errors.
 from __future__ import annotations
 
 import difflib
+import functools
 import os
 import re
 from collections.abc import Hashable, Iterable, Mapping
@@ -484,8 +485,12 @@ def _check_made_keys(
             raise _mistake(file, f"{spot}.{key}", f"needs rows with the same {name}; here each has its own")
 
 
+# It walks through the whole zone folder, 30 ms each time.
+_known_zones = functools.cache(available_timezones)
+
+
 def _check_feed(file: Path, where: str, feed: Feed) -> None:
-    zones = available_timezones()
+    zones = _known_zones()
     for key in ("business_timezone", "naive_timezone"):
         zone = getattr(feed, key)
         if zone not in zones:
