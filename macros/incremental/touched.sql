@@ -50,16 +50,12 @@
 {%- endmacro %}
 
 {% macro is_incremental() -%}
-    {%- if not execute or not flags.INTROSPECT -%}
+    {#- A unit test has neither that materialization nor a relation. -#}
+    {%- if not execute or not flags.INTROSPECT or model.config.materialized != 'incremental' -%}
         {{ return(false) }}
     {%- endif -%}
     {%- set relation = load_cached_relation(this) -%}
-    {{ return(
-        relation is not none
-        and relation.type == 'table'
-        and model.config.materialized == 'incremental'
-        and not should_full_refresh()
-    ) }}
+    {{ return(relation is not none and relation.type == 'table' and not should_full_refresh()) }}
 {%- endmacro %}
 
 {# Asked for, or needed: a source has no mark of this model yet, or was itself built anew. #}

@@ -1,15 +1,35 @@
 {% set touched -%}{% raw %}
+    {% for changed in [
+        'int_orders_united', 'stg_store__order_items', 'int_order_discounts_shared', 'stg_restaurant__order_items',
+        'int_restaurant_options_totalled'
+    ] %}
     select
         source_system,
         key as order_id
-    from {{ changes(ref('int_orders_united')) }} as changed_orders
+    from {{ changes(ref(changed)) }} as {{ changed }}
 
     union all
+    {% endfor %}
 
+    -- Orders of a product since the first of its changed versions; a day earlier covers every time zone.
     select
-        source_system,
-        key as order_id
-    from {{ changes(ref('int_order_items_priced')) }} as changed_lines
+        lines.source_system,
+        lines.order_id
+    from (
+        select
+            source_system,
+            key as product_id,
+            {{ add_days('min(day)', -1) }} as first_date
+        from {{ changes(ref('int_products_versioned')) }} as changed_versions
+        group by
+            source_system,
+            key
+    ) as products
+    inner join {{ this }} as lines
+        on
+            products.product_id = lines.product_id
+            and products.source_system = lines.source_system
+    where lines.order_date >= products.first_date
 {% endraw %}{%- endset %}
 {{ config(**incremental_by_change(
     row_key=['source_system', 'order_id', 'line_id'],
@@ -18,28 +38,7 @@
     touched=touched
 )) }}
 
-with lines as (
-
-    select
-        source_system,
-        order_id,
-        line_id,
-        product_id,
-        product_version_key,
-        category,
-        currency,
-        quantity,
-        unit_price,
-        item_amount,
-        option_amount,
-        discount_amount,
-        list_price_amount,
-        cost_amount
-    from {{ only_touched(ref('int_order_items_priced')) }}
-
-),
-
-orders as (
+with orders as (
 
     select
         order_key,
@@ -47,7 +46,9 @@ orders as (
         location_key,
         source_system,
         order_id,
+        currency,
         day_part,
+        exchange_rate,
         is_booked,
         ordered_at,
         ordered_at_local,
@@ -66,49 +67,117 @@ exchange_rates as (
 
 ),
 
-dated as (
+-- Amounts in transaction currency; list price and cost in the reporting currency, as the catalogue is. A line takes
+-- time, place and booking from its order, never from itself.
+store_lines as (
 
     select
-        lines.source_system,
-        lines.order_id,
-        lines.line_id,
-        lines.product_id,
-        lines.product_version_key,
-        lines.category,
-        lines.currency,
-        lines.quantity,
-        lines.unit_price,
-        lines.item_amount,
-        lines.item_amount + lines.option_amount as gross_amount,
-        lines.discount_amount,
-        lines.list_price_amount,
-        lines.cost_amount,
+        items.source_system,
+        items.order_id,
+        items.line_id,
+        items.product_id,
+        versions.product_version_key,
+        versions.category,
+        orders.currency,
+        orders.exchange_rate,
+        items.quantity,
+        items.unit_price,
+        {{ multiply_money('items.quantity', 'items.unit_price') }} as item_amount,
+        cast(0 as numeric(18, 4)) as option_amount,
+        {{ money('items.discount_amount + coalesce(shares.order_discount_share_amount, 0)') }}
+            as discount_amount,
+        {{ multiply_money('items.quantity', 'versions.list_price') }} as list_price_amount,
+        {{ multiply_money('items.quantity', 'versions.unit_cost') }} as cost_amount,
+        orders.order_key,
         orders.customer_key,
         orders.location_key,
         orders.day_part,
         orders.is_booked,
-        orders.order_key is null as has_missing_header,
         orders.ordered_at,
         orders.ordered_at_local,
-        orders.order_date,
-        case
-            when lines.currency = '{{ reporting_currency() }}' then cast(1 as numeric(18, 8))
-            else exchange_rates.exchange_rate
-        end as exchange_rate
-    from lines
+        orders.order_date
+    from {{ only_touched(ref('stg_store__order_items'), alias='items') }}
     left join orders
         on
-            lines.source_system = orders.source_system
-            and lines.order_id = orders.order_id
+            items.source_system = orders.source_system
+            and items.order_id = orders.order_id
+    left join {{ only_touched(ref('int_order_discounts_shared'), alias='shares') }}
+        on
+            items.order_id = shares.order_id
+            and items.line_id = shares.line_id
+    left join {{ ref('int_products_versioned') }} as versions
+        on
+            items.source_system = versions.source_system
+            and items.product_id = versions.product_id
+            and orders.ordered_at >= versions.valid_from
+            and (versions.valid_to is null or orders.ordered_at < versions.valid_to)
+
+),
+
+restaurant_lines as (
+
+    select
+        items.source_system,
+        items.order_id,
+        items.line_id,
+        items.item_name as product_id,
+        {{ surrogate_key(['items.source_system', 'items.item_name', "'only version'"]) }}
+            as product_version_key,
+        items.category,
+        items.currency,
+        -- A line may name another currency than the order's first line.
+        case
+            when items.currency = orders.currency then orders.exchange_rate
+            when items.currency = '{{ reporting_currency() }}' then cast(1 as numeric(18, 8))
+            else exchange_rates.exchange_rate
+        end as exchange_rate,
+        items.quantity,
+        -- A line total of several units names no unit price.
+        case
+            when items.item_price_basis <> 'line_total' or items.quantity = 1 then items.item_price
+        end as unit_price,
+        case
+            when items.item_price_basis = 'line_total' then items.item_price
+            else {{ multiply_money('items.quantity', 'items.item_price') }}
+        end as item_amount,
+        coalesce(options.option_amount, 0) as option_amount,
+        coalesce(options.discount_amount, 0) as discount_amount,
+        cast(null as numeric(18, 4)) as list_price_amount,
+        cast(null as numeric(18, 4)) as cost_amount,
+        orders.order_key,
+        orders.customer_key,
+        orders.location_key,
+        orders.day_part,
+        orders.is_booked,
+        orders.ordered_at,
+        orders.ordered_at_local,
+        orders.order_date
+    from {{ only_touched(ref('stg_restaurant__order_items'), alias='items') }}
+    left join orders
+        on
+            items.source_system = orders.source_system
+            and items.order_id = orders.order_id
+    left join {{ only_touched(ref('int_restaurant_options_totalled'), alias='options') }}
+        on
+            items.order_id = options.order_id
+            and items.line_id = options.line_id
     left join exchange_rates
         on
-            lines.currency = exchange_rates.currency
+            items.currency <> orders.currency
+            and items.currency = exchange_rates.currency
             and orders.order_date = exchange_rates.date_day
 
 ),
 
--- Gross and discount are converted and rounded; what follows from them follows by subtraction. The catalogue
--- is in the reporting currency, whatever the order's.
+lines as (
+
+    select * from store_lines
+    union all
+    select * from restaurant_lines
+
+),
+
+-- Gross and discount are converted and rounded; what follows from them follows by subtraction.
 converted as (
 
     select
@@ -121,10 +190,10 @@ converted as (
         currency,
         exchange_rate,
         quantity,
-        gross_amount - discount_amount as transaction_net_sales_amount,
+        item_amount + option_amount - discount_amount as transaction_net_sales_amount,
         {{ convert_money('unit_price', 'exchange_rate') }} as unit_price,
         {{ convert_money('item_amount', 'exchange_rate') }} as item_amount,
-        {{ convert_money('gross_amount', 'exchange_rate') }} as gross_amount,
+        {{ convert_money('item_amount + option_amount', 'exchange_rate') }} as gross_amount,
         {{ convert_money('discount_amount', 'exchange_rate') }} as discount_amount,
         list_price_amount,
         cost_amount,
@@ -132,11 +201,11 @@ converted as (
         location_key,
         day_part,
         is_booked,
-        has_missing_header,
+        order_key is null as has_missing_header,
         ordered_at,
         ordered_at_local,
         order_date
-    from dated
+    from lines
 
 )
 
