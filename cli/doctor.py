@@ -6,11 +6,13 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import typer
 
+from cli.options import DEFAULT_TARGET, Target
 from cli.rendering import say
 from settings.errors import ConfigurationError, ExitCode, TillhouseError
 from settings.home import HOME_VARIABLE, PROJECT_ROOT, Home
@@ -31,7 +33,7 @@ class Finding:
     optional: bool = False
 
 
-def examine(home: Home) -> list[Finding]:
+def examine(home: Home, target: str = DEFAULT_TARGET) -> list[Finding]:
     """Look at Python, packages, project files, the home folder, feeds and the warehouse."""
     checks: list[Callable[[], Finding]] = [
         _python,
@@ -42,7 +44,7 @@ def examine(home: Home) -> list[Finding]:
         lambda: _home(home),
         lambda: _disk(home),
         lambda: _feeds(home),
-        lambda: _warehouse(home),
+        lambda: _warehouse(home) if target == DEFAULT_TARGET else _server(home, target),
         _token_key,
     ]
     return [check() for check in checks]
@@ -52,15 +54,16 @@ def register(app: typer.Typer) -> None:
     """Add the command."""
 
     @app.command()
-    def doctor() -> int:
+    def doctor(target: Target = DEFAULT_TARGET) -> int:
         """Say whether this machine is ready, and what to do.
 
         A `note` is no hindrance; `BAD` is.
 
         \b
-        Example:  tillhouse doctor
+        Examples:  tillhouse doctor
+                   tillhouse doctor --target postgres
         """
-        findings = examine(Home.from_environment())
+        findings = examine(Home.from_environment(), target)
         for finding in findings:
             mark = "ok  " if finding.ok else ("note" if finding.optional else "BAD ")
             say(f"{mark}  {finding.name}: {finding.found}")
@@ -139,6 +142,26 @@ def _warehouse(home: Home) -> Finding:
     size = home.warehouse.stat().st_size / 2**20
     published = "published" if home.published.exists() else "nothing published yet"
     return Finding("warehouse", True, f"{size:,.0f} MiB, {published}")
+
+
+def _server(home: Home, target: str) -> Finding:
+    from ingestion.warehouses import open_warehouse  # noqa: PLC0415  (not for `--help`)
+
+    try:
+        with closing(open_warehouse(target, home)) as warehouse:
+            found = warehouse.query(
+                "select version(), current_user, current_database(),"
+                " has_database_privilege(current_database(), 'create')"
+            ).rows[0]
+    except ModuleNotFoundError as error:
+        return Finding("warehouse", False, f"{error.name} is missing", 'pip install "tillhouse[postgres]"')
+    except TillhouseError as error:
+        return Finding("warehouse", False, error.problem, error.remedy)
+    version, user, database, may_create = found
+    return Finding(
+        "warehouse", bool(may_create), f"{' '.join(str(version).split()[:2])}, database {database}, user {user}",
+        f"let the user make schemas: grant create on database {database} to {user}",
+    )  # fmt: skip
 
 
 def _token_key() -> Finding:

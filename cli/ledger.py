@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import uuid
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.options import Feeds
+from cli.options import DEFAULT_TARGET, Feeds, Target
 from cli.rendering import cell, counted, say, show_table
 from settings.errors import ExitCode, UsageError
 from settings.home import Home
-from settings.writer_lock import writer_lock
 
 if TYPE_CHECKING:
     from ingestion.report import BatchResult
@@ -52,6 +52,7 @@ def status(
         str | None, typer.Option("--feed", help="Show this feed's deliveries one by one.")
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many runs or deliveries.")] = 10,
+    target: Target = DEFAULT_TARGET,
 ) -> int:
     """Show the last runs, deliveries, freshness, failures.
 
@@ -63,29 +64,31 @@ def status(
 
     home = Home.from_environment()
     if feed is not None:
-        entries = operations.ledger_entries(home, feed=feed, limit=limit)
+        entries = operations.ledger_entries(home, feed=feed, limit=limit, target=target)
         _show(f"Deliveries of {feed}, newest first (UTC)", entries, ENTRY_COLUMNS)
         return int(ExitCode.OK)
-    runs = operations.last_runs(home, limit)
-    _published(home)
+    runs = operations.last_runs(home, limit, target=target)
+    _published(home, target)
     say("")
     _show("Last runs, newest first (UTC)", runs, RUN_COLUMNS)
     newest = runs.records()[0] if runs.rows else {}
     if newest.get("status") == "failed":
         say(f"The newest run failed: {newest['message']}\n")
-        failed = operations.failed_dbt_results(home, str(newest["run_id"]))
+        failed = operations.failed_dbt_results(home, str(newest["run_id"]), target=target)
         if failed.rows:
             _show("What failed or warned in it", failed)
-    by_feed = operations.ledger_by_feed(home)
+    by_feed = operations.ledger_by_feed(home, target=target)
     totals = {name: sum(record[name] for record in by_feed.records()) for name in RARE_COLUMNS}
     shown = tuple(name for name in FEED_COLUMNS if totals.get(name, 1))
     _show("Files by feed", by_feed, shown)
-    _show("Freshness (UTC)", operations.freshness(home), FRESHNESS_COLUMNS)
-    _rejected(operations.ledger_entries(home, status="rejected", limit=limit), totals["rejected"])
+    _show("Freshness (UTC)", operations.freshness(home, target=target), FRESHNESS_COLUMNS)
+    _rejected(
+        operations.ledger_entries(home, status="rejected", limit=limit, target=target), totals["rejected"]
+    )
     return int(ExitCode.OK)
 
 
-def accept(batch_id: Batch, feeds: Feeds = None) -> int:
+def accept(batch_id: Batch, feeds: Feeds = None, target: Target = DEFAULT_TARGET) -> int:
     """Load a file that was rejected for its bad rows.
 
     Its bad rows stay in quarantine; the others come in. A withdrawn file comes back in the same way.
@@ -94,12 +97,12 @@ def accept(batch_id: Batch, feeds: Feeds = None) -> int:
     Example:  tillhouse accept store_orders-3f2a9c417b20
     """
     home = Home.from_environment()
-    with writer_lock(home):
-        result = _service(home, feeds).accept(batch_id, _run_id())
+    with _only_writer(target, home):
+        result = _service(home, feeds, target).accept(batch_id, _run_id())
     return _told(result)
 
 
-def withdraw(batch_id: Batch, feeds: Feeds = None) -> int:
+def withdraw(batch_id: Batch, feeds: Feeds = None, target: Target = DEFAULT_TARGET) -> int:
     """Take a loaded file back.
 
     Its rows leave the raw tables and the quarantine; the ledger goes on knowing it, so it is not loaded again.
@@ -108,8 +111,8 @@ def withdraw(batch_id: Batch, feeds: Feeds = None) -> int:
     Example:  tillhouse withdraw store_orders-3f2a9c417b20
     """
     home = Home.from_environment()
-    with writer_lock(home):
-        result = _service(home, feeds).withdraw(batch_id, _run_id())
+    with _only_writer(target, home):
+        result = _service(home, feeds, target).withdraw(batch_id, _run_id())
     return _told(result)
 
 
@@ -118,6 +121,7 @@ def reload(
     batch_id: Annotated[str | None, typer.Option("--batch", help="Replay this one.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Replay all feeds.")] = False,
     feeds: Feeds = None,
+    target: Target = DEFAULT_TARGET,
 ) -> int:
     """Replay loaded files from bronze into the raw tables.
 
@@ -133,8 +137,8 @@ def reload(
             "say what to reload", remedy="one of --feed NAME, --batch ID or --all", rule="reload"
         )
     home = Home.from_environment()
-    with writer_lock(home):
-        report = _service(home, feeds).reload(_run_id(), feed=feed, batch_id=batch_id)
+    with _only_writer(target, home):
+        report = _service(home, feeds, target).reload(_run_id(), feed=feed, batch_id=batch_id)
     if not report.files_seen:
         say("nothing to replay: no file is loaded")
         return int(ExitCode.OK)
@@ -150,11 +154,17 @@ def reload(
     return int(ExitCode.DATA_REJECTED if report.blocking else ExitCode.OK)
 
 
-def _service(home: Home, feeds: Path | None) -> IngestionService:
+def _service(home: Home, feeds: Path | None, target: str) -> IngestionService:
     from ingestion.feed import feeds_path, load_feeds  # noqa: PLC0415  (not for `--help`)
     from ingestion.service import IngestionService  # noqa: PLC0415  (not for `--help`)
 
-    return IngestionService(home, load_feeds(feeds_path(home, feeds), home))
+    return IngestionService(home, load_feeds(feeds_path(home, feeds), home), target=target)
+
+
+def _only_writer(target: str, home: Home) -> AbstractContextManager[None]:
+    from ingestion.warehouses import only_writer  # noqa: PLC0415  (not for `--help`)
+
+    return only_writer(target, home)
 
 
 def _run_id() -> str:
@@ -178,10 +188,10 @@ def _told(result: BatchResult) -> int:
     return int(ExitCode.OK)
 
 
-def _published(home: Home) -> None:
+def _published(home: Home, target: str) -> None:
     from orchestration.publish import read_publication  # noqa: PLC0415  (not for `--help`)
 
-    published = read_publication(home)
+    published = read_publication(home, target=target)
     if published is None:
         say(f"Nothing is published in {home.root} yet.")
     else:

@@ -15,3 +15,10 @@ Feeds = Annotated[
         help="A feed file or a folder of them. [default: TILLHOUSE_HOME/feeds]",
     ),
 ]
+Target = Annotated[
+    str,
+    typer.Option(
+        "--target", envvar="TILLHOUSE_TARGET", help="The warehouse: duckdb, or postgres of profiles.yml."
+    ),
+]
+DEFAULT_TARGET = "duckdb"

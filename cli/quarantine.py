@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from cli.options import DEFAULT_TARGET, Target
 from cli.rendering import cell, counted, read_date, say, show_table
 from settings.errors import ExitCode, UsageError
 from settings.home import Home
@@ -27,7 +28,7 @@ Day = Annotated[str, typer.Option("--day", help="Only rows that came in on this 
 
 
 @app.command("list")
-def list_command(feed: Feed = None, rule: Rule = None, day: Day = "") -> int:
+def list_command(feed: Feed = None, rule: Rule = None, day: Day = "", target: Target = DEFAULT_TARGET) -> int:
     """Count quarantined rows and files by feed, rule and day.
 
     \b
@@ -39,6 +40,7 @@ def list_command(feed: Feed = None, rule: Rule = None, day: Day = "") -> int:
     found = operations.quarantine_summary(
         Home.from_environment(),
         operations.QuarantineFilter(feed=feed, rule=rule, day=read_date("--day", day)),
+        target=target,
     )
     is_filtered = feed is not None or rule is not None or bool(day)
     show_table(
@@ -54,7 +56,7 @@ def list_command(feed: Feed = None, rule: Rule = None, day: Day = "") -> int:
 
 
 @app.command()
-def show(
+def show(  # noqa: PLR0917  (each is an option of the command)
     feed: Feed = None,
     rule: Rule = None,
     batch_id: Batch = None,
@@ -62,6 +64,7 @@ def show(
         int | None, typer.Option("--row", min=1, help="Everything about this row (with --batch).")
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many rows.")] = 20,
+    target: Target = DEFAULT_TARGET,
 ) -> int:
     """Show quarantined rows: file, row, rule, column, value.
 
@@ -77,12 +80,15 @@ def show(
             raise UsageError(
                 "--row needs the delivery it is a row of", remedy="add --batch ID", rule="quarantine_show"
             )
-        for name, value in operations.quarantine_row(home, batch_id, row).items():
+        for name, value in operations.quarantine_row(home, batch_id, row, target=target).items():
             say(f"{name:>14}  {cell(value, name)}".rstrip())
         return int(ExitCode.OK)
     # One more than is shown tells whether there are more.
     found = operations.quarantine_rows(
-        home, operations.QuarantineFilter(feed=feed, rule=rule, batch_id=batch_id), limit=limit + 1
+        home,
+        operations.QuarantineFilter(feed=feed, rule=rule, batch_id=batch_id),
+        limit=limit + 1,
+        target=target,
     ).records()
     rows = [tuple(record[name] for name in SHOWN_COLUMNS) for record in found[:limit]]
     show_table("Quarantined rows", SHOWN_COLUMNS, rows, empty="no such rows in quarantine", headings=HEADINGS)
@@ -99,6 +105,7 @@ def export(
     feed: Annotated[str | None, typer.Option("--feed", help="Only this feed.")] = None,
     rule: Rule = None,
     batch_id: Batch = None,
+    target: Target = DEFAULT_TARGET,
 ) -> int:
     """Write quarantined rows as CSV, safe to open.
 
@@ -110,7 +117,10 @@ def export(
     from ingestion import operations  # noqa: PLC0415  (not for `--help`)
 
     count = operations.export_quarantine(
-        Home.from_environment(), path, operations.QuarantineFilter(feed=feed, rule=rule, batch_id=batch_id)
+        Home.from_environment(),
+        path,
+        operations.QuarantineFilter(feed=feed, rule=rule, batch_id=batch_id),
+        target=target,
     )
     say(f"{counted(count, 'row')} written to {path}")
     return int(ExitCode.OK)

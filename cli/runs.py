@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.options import Feeds
+from cli.options import DEFAULT_TARGET, Feeds, Target
 from cli.rendering import counted, read_date, say, show_table
 from settings.errors import ExitCode, UsageError
 from settings.home import PROJECT_ROOT, Home
@@ -55,7 +55,6 @@ Seed = Annotated[int, typer.Option(help="The same seed gives the same files.")]
 AsOf = Annotated[
     str, typer.Option("--as-of", help="As-of date YYYY-MM-DD. [default: latest order date per system]")
 ]
-Target = Annotated[str, typer.Option("--target", help="duckdb; the others build with dbt alone for now.")]
 FullRefresh = Annotated[
     bool, typer.Option("--full-refresh", help="Rebuild all models even where nothing is new.")
 ]
@@ -76,11 +75,11 @@ def demo(orders: Orders = 24_000, seed: Seed = 7) -> int:
     """
     home = Home.from_environment().ensure()
     _deliver(home, orders=orders, seed=seed, first=0, last=None)
-    return _run(home, feeds=SAMPLE_FEEDS, as_of=None, target="duckdb", full_refresh=False)
+    return _run(home, feeds=SAMPLE_FEEDS, as_of=None, target=DEFAULT_TARGET, full_refresh=False)
 
 
 def run(
-    feeds: Feeds = None, as_of: AsOf = "", target: Target = "duckdb", full_refresh: FullRefresh = False
+    feeds: Feeds = None, as_of: AsOf = "", target: Target = DEFAULT_TARGET, full_refresh: FullRefresh = False
 ) -> int:
     """Load what is new, build, test and publish the marts.
 
@@ -164,7 +163,7 @@ def _summarise(home: Home, outcome: RunOutcome, seconds: float) -> None:
     if row.status == "nothing_new":
         say(f"nothing new: the published marts are current ({seconds:.1f} s)")
     else:
-        _tests(home, outcome.run_id)
+        _tests(home, outcome.run_id, row.target)
         _headlines(home, row.as_of_date)
         say(f"published in {seconds:.1f} s")
     say("\nWhat to look at next:")
@@ -177,12 +176,12 @@ def _summarise(home: Home, outcome: RunOutcome, seconds: float) -> None:
     say(f"  {home.published}\n      the published marts, for any number of DuckDB readers")
 
 
-def _tests(home: Home, run_id: str) -> None:
+def _tests(home: Home, run_id: str, target: str) -> None:
     from ingestion import operations  # noqa: PLC0415  (not for `--help`)
 
     counts = {
         (record["resource_type"], record["status"]): record["nodes"]
-        for record in operations.dbt_result_counts(home, run_id).records()
+        for record in operations.dbt_result_counts(home, run_id, target=target).records()
     }
     say(
         f"marts: {counts.get(('model', 'success'), 0):,} models built, {counts.get(('test', 'pass'), 0):,} tests "

@@ -22,13 +22,13 @@ from pydantic import PrivateAttr
 from ingestion.contract import load_contracts
 from ingestion.feed import Feed
 from ingestion.report import IngestionReport
+from ingestion.warehouses import only_writer
 from orchestration.dbt_runner import BuildReport, NodeResult
 from orchestration.pipeline import Pipeline, Replay, RunRequest
 from orchestration.publish import public_models
 from orchestration.translator import DBT_TESTS_CHECK, UNIQUE_ID_METADATA, TillhouseTranslator
 from settings.errors import BusyError
 from settings.home import Home
-from settings.writer_lock import writer_lock
 
 WAREHOUSE_POOL = "warehouse"  # one writer at a time: the embedded database has room for no second
 OPS_TABLES = ("load_ledger", "load_entity_counts", "quarantine", "drift_events", "runs", "dbt_results")
@@ -47,7 +47,7 @@ MOST_TAGGED_BATCHES = 50  # a tag is read by people; the ledger names every batc
 
 
 class WarehouseRun(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """One run over one home folder. Holds the writer's lock from the first step to the last.
+    """One run over one home folder. Holds the writer's lock of its target from the first step to the last.
 
     Attributes:
         home, feeds: folders and files; empty for those of the environment.
@@ -70,7 +70,7 @@ class WarehouseRun(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["WarehouseRun"]:
-        with writer_lock(self.home_folder):
+        with only_writer(self.target, self.home_folder):
             run_id = context.run.run_id if context.run else str(uuid.uuid4())
             self._pipeline = Pipeline(self.request(run_id))
             yield self

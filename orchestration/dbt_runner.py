@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
@@ -17,8 +18,11 @@ from typing import Any
 
 import duckdb
 
-from settings.errors import BuildFailedError, ConfigurationError
+from ingestion.warehouses import TARGETS, open_warehouse
+from ingestion.warehouses.base import StatementError, is_lost_connection
+from settings.errors import BuildFailedError, ConfigurationError, TillhouseError, UnavailableError
 from settings.home import HOME_VARIABLE, PROJECT_ROOT, Home
+from settings.profile import profiles_directory
 
 CURRENCY_VARIABLE = "TILLHOUSE_REPORTING_CURRENCY"  # read by the macro reporting_currency
 FAILED_STATUSES = frozenset({"error", "fail", "runtime error"})
@@ -90,9 +94,17 @@ class BuildReport:
 
         Raises:
             BuildFailedError: names the first failures and says that nothing was published.
+            UnavailableError: when a connection broke, so that another try may pass.
         """
         if not self.failures:
             return
+        lost = next((result for result in self.failures if is_lost_connection(result.message)), None)
+        if lost:
+            raise UnavailableError(
+                f"the connection to the database server broke while {lost.name} was built: {lost.message.strip()}",
+                remedy="the marts published before stay in place; see that the server runs, then run again",
+                rule="server",
+            )
         shown = "\n".join(f"    {result.name}: {result.message.strip()}" for result in self.failures[:5])
         more = f"\n    and {len(self.failures) - 5} more" if len(self.failures) > 5 else ""
         raise BuildFailedError(
@@ -131,22 +143,6 @@ def dbt_arguments(command: str, settings: BuildSettings, *, profiles_dir: Path) 
     return words
 
 
-def profiles_directory() -> Path:
-    """The folder whose profiles.yml dbt reads: `DBT_PROFILES_DIR`, else the project.
-
-    Raises:
-        ConfigurationError: when there is none.
-    """
-    folder = Path(os.environ.get("DBT_PROFILES_DIR") or PROJECT_ROOT)
-    if not (folder / "profiles.yml").is_file():
-        raise ConfigurationError(
-            f"there is no profiles.yml in {folder}",
-            remedy="run `make setup`, or copy profiles.example.yml to profiles.yml",
-            rule="no_profile",
-        )
-    return folder
-
-
 @dataclass
 class DbtRunner:
     """dbt over one home folder. Parses once and keeps the manifest for later builds.
@@ -178,18 +174,25 @@ class DbtRunner:
             select: dbt selectors, in place of those of the settings.
 
         Raises:
-            BuildFailedError: when dbt stopped before it ran a node (a broken connection, a bad selector).
+            BuildFailedError: when dbt stopped before it ran a node (a bad selector).
+            UnavailableError: when the database server cannot be reached.
         """
         if self._manifest is None:
             self._invoke_parse()
         outcome = self._invoke("build", manifest=self._manifest, select=select)
         if outcome.result is None:
+            if is_lost_connection(str(outcome.exception)):
+                raise UnavailableError(
+                    f"the database server cannot be used: {outcome.exception}",
+                    remedy="see that it runs, then run again",
+                    rule="server",
+                )
             raise BuildFailedError(
                 f"dbt stopped before it ran anything: {outcome.exception}",
                 remedy=f"read {self.settings.home.logs / 'dbt.log'}",
                 rule="build_failed",
             )
-        results = tuple(_node_results(outcome.result, self.settings.home))
+        results = tuple(_node_results(outcome.result, self.settings))
         return BuildReport(results=results, seconds=outcome.result.elapsed_time)
 
     def _invoke_parse(self) -> None:
@@ -229,7 +232,7 @@ def _release_connections() -> None:
         step()
 
 
-def _node_results(run_results: Any, home: Home) -> Iterator[NodeResult]:
+def _node_results(run_results: Any, settings: BuildSettings) -> Iterator[NodeResult]:
     for result in run_results.results:
         node = result.node
         resource_type = str(node.resource_type)
@@ -243,29 +246,33 @@ def _node_results(run_results: Any, home: Home) -> Iterator[NodeResult]:
             severity=str(getattr(node.config, "severity", "") or "").lower(),
             failures=result.failures,
             seconds=float(result.execution_time),
-            message=message_of(result, home),
+            message=message_of(result, settings),
             tested_models=(attached,) if attached else depends_on,
         )
 
 
-def message_of(result: Any, home: Home) -> str:
+def message_of(result: Any, settings: BuildSettings) -> str:
     """What dbt says; of a failed test also which rules are broken, and what its description says about that."""
     said = str(result.message or "")
     if str(result.status) != "fail":
         return said
-    parts = [said, _broken_rules(result.node, home), str(getattr(result.node, "description", "") or "")]
+    parts = [said, _broken_rules(result.node, settings), str(getattr(result.node, "description", "") or "")]
     return ". ".join(part.strip().rstrip(".") for part in parts if part.strip())
 
 
-def _broken_rules(node: Any, home: Home) -> str:
+def _broken_rules(node: Any, settings: BuildSettings) -> str:
     """Names and row counts out of a `rules_hold` test: dbt tells only how many rules are broken."""
     metadata = getattr(node, "test_metadata", None)
-    if metadata is None or metadata.name != "rules_hold" or not home.warehouse.is_file():
+    if metadata is None or metadata.name != "rules_hold" or settings.target not in TARGETS:
         return ""
     try:
-        with duckdb.connect(str(home.warehouse), read_only=True) as connection:
-            rows = connection.execute(node.compiled_code).fetchall()
-    except duckdb.Error:  # another target, or a profile with a file of its own
+        with closing(open_warehouse(settings.target, settings.home, read_only=True)) as warehouse:
+            rows = warehouse.query(node.compiled_code).rows
+    except (
+        duckdb.Error,
+        StatementError,
+        TillhouseError,
+    ):  # a profile with a file of its own, a server that went
         return ""
     return "broken: " + ", ".join(f"{rule} (in {count} rows)" for rule, count in rows)
 

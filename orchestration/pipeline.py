@@ -15,14 +15,13 @@ from ingestion import operations
 from ingestion.feed import Feed, feeds_path, load_feeds
 from ingestion.report import BatchResult, IngestionReport, summarise
 from ingestion.service import IngestionService
+from ingestion.warehouses import require_target
 from orchestration.dbt_runner import BuildReport, BuildSettings, DbtRunner, project_fingerprint
 from orchestration.publish import Publication, public_tables, publish, read_publication
 from settings.errors import BuildFailedError, ConfigurationError, DataRejectedError
 from settings.home import Home
 
 logger = logging.getLogger(__name__)
-
-LOADED_TARGETS = ("duckdb",)
 
 
 class RunStatus(StrEnum):
@@ -96,7 +95,7 @@ class Pipeline:
             DataRejectedError: when a delivery of a required feed was rejected or is missing; what else could
                 be loaded has been, and nothing will be published.
         """
-        require_loader(self.request.target)
+        require_target(self.request.target)
         operations.start_run(self.request.home, self.request.run_id, target=self.request.target)
         logger.info("loading new files")
         with self._recorded():
@@ -109,7 +108,9 @@ class Pipeline:
                 if self.request.replay.is_asked_for
                 else service.ingest(self.request.run_id)
             )
-            operations.record_ingestion(self.request.home, self.request.run_id, report)
+            operations.record_ingestion(
+                self.request.home, self.request.run_id, report, target=self.request.target
+            )
             if report.blocking:
                 raise DataRejectedError(
                     "a required feed is not complete, so nothing is published: "
@@ -124,7 +125,9 @@ class Pipeline:
         run_id = self.request.run_id
         if wanted.object_name is None:
             return service.reload(run_id, feed=wanted.feed, batch_id=wanted.batch_id)
-        batches = operations.batches_of_file(self.request.home, wanted.object_name, feed=wanted.feed)
+        batches = operations.batches_of_file(
+            self.request.home, wanted.object_name, feed=wanted.feed, target=self.request.target
+        )
         reports = [service.reload(run_id, batch_id=batch_id) for batch_id in batches]
         return summarise(
             [batch for report in reports for batch in report.batches],
@@ -135,17 +138,23 @@ class Pipeline:
 
     def is_current(self) -> bool:
         """Whether readers already see just these deliveries through just these models."""
-        published = read_publication(self.request.home)
+        published = read_publication(self.request.home, target=self.request.target)
         return (
             published is not None
             and not self.request.full_refresh
-            and published.data_fingerprint == operations.data_fingerprint(self.request.home)
+            and published.data_fingerprint
+            == operations.data_fingerprint(self.request.home, target=self.request.target)
             and published.project_fingerprint == self._project_fingerprint()
         )
 
     def finish_unchanged(self) -> None:
         """Note that there was nothing to build."""
-        operations.finish_run(self.request.home, self.request.run_id, status=RunStatus.NOTHING_NEW)
+        operations.finish_run(
+            self.request.home,
+            self.request.run_id,
+            status=RunStatus.NOTHING_NEW,
+            target=self.request.target,
+        )
 
     def build(self, select: tuple[str, ...] = ()) -> BuildReport:
         """Build and test all models, or those selected; the results become rows of `ops.dbt_results`.
@@ -167,6 +176,7 @@ class Pipeline:
                     )
                     for result in report.results
                 ],
+                target=self.request.target,
             )  # fmt: skip
         return report
 
@@ -186,6 +196,7 @@ class Pipeline:
             self.request.run_id,
             status=RunStatus.FAILED,
             message=str(error) or type(error).__name__,
+            target=self.request.target,
         )
 
     def publish(self, report: BuildReport) -> Publication:
@@ -215,8 +226,9 @@ class Pipeline:
             self.request.home,
             public_tables(self.manifest),
             run_id=self.request.run_id,
-            data_fingerprint=operations.data_fingerprint(self.request.home),
+            data_fingerprint=operations.data_fingerprint(self.request.home, target=self.request.target),
             project_fingerprint=self._project_fingerprint(),
+            target=self.request.target,
         )
         operations.finish_run(
             self.request.home,
@@ -224,6 +236,7 @@ class Pipeline:
             status=RunStatus.SUCCEEDED,
             published_at=publication.published_at,
             as_of_date=self.request.as_of,
+            target=self.request.target,
         )
         return publication
 
@@ -254,20 +267,6 @@ def require_feeds(home: Home, named: Path | None = None) -> list[Feed]:
             rule="feed_file",
         )
     return feeds
-
-
-def require_loader(target: str) -> None:
-    """Refuse a target that deliveries cannot be loaded into.
-
-    Raises:
-        ConfigurationError: for every target but the embedded one.
-    """
-    if target not in LOADED_TARGETS:
-        raise ConfigurationError(
-            f"target {target} has no loader yet",
-            remedy="run with --target duckdb; the models alone build on other targets with `dbt build`",
-            rule="no_loader",
-        )
 
 
 def _sentence(batch: BatchResult) -> str:

@@ -12,12 +12,13 @@ import dagster as dg
 import yaml
 
 from ingestion import operations
-from orchestration.dbt_runner import BuildSettings, DbtRunner, profiles_directory
+from ingestion.warehouses import only_writer, require_target
+from orchestration.dbt_runner import BuildSettings, DbtRunner
 from orchestration.definitions import DAILY_JOB, build_definitions
-from orchestration.pipeline import require_feeds, require_loader
+from orchestration.pipeline import require_feeds
 from settings.errors import TillhouseError
 from settings.home import PROJECT_ROOT, Home
-from settings.writer_lock import writer_lock
+from settings.profile import profiles_directory
 
 INSTANCE_CONFIGURATION = PROJECT_ROOT / "dagster.yaml"
 # Dagster keeps every event in its own history; the terminal belongs to the command.
@@ -64,11 +65,11 @@ def run_daily(
         BuildFailedError: when models or error-level tests failed; the former marts stay published.
         ConfigurationError: when feeds, profile or project are wrong.
     """
-    require_loader(target)
+    require_target(target)
     prepare_instance(home)
     # What stands in the way is told before dbt and Dagster take their seconds to start.
-    with writer_lock(home):
-        profiles_directory()
+    profiles_directory()
+    with only_writer(target, home):
         read_feeds = require_feeds(home, feeds)
     manifest = DbtRunner(BuildSettings(home, target=target, as_of=as_of)).parse()
     settings = {
@@ -86,7 +87,7 @@ def run_daily(
             result = job.execute_in_process(instance=instance, run_config=run_config)
         except (dg.DagsterError, dg.Failure) as error:
             raise _cause(error) from error
-    return RunOutcome(result.run_id, operations.run_row(home, result.run_id))
+    return RunOutcome(result.run_id, operations.run_row(home, result.run_id, target=target))
 
 
 def _cause(error: BaseException) -> BaseException:

@@ -30,6 +30,18 @@ class Table:
         return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
 
 
+# What libpq says of a connection that is gone or does not come about, on whichever road the message comes.
+LOST_CONNECTION = (
+    "server closed the connection", "no connection to the server", "could not connect", "connection to server at",
+    "terminating connection due to", "connection already closed", "SSL connection has been closed",
+)  # fmt: skip
+
+
+def is_lost_connection(message: str) -> bool:
+    """Whether a message tells that the connection is gone, so that another try may pass."""
+    return any(words in message for words in LOST_CONNECTION)
+
+
 class StatementError(Exception):
     """The database refused a statement. The text may quote data: show its kind only."""
 

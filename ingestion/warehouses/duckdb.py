@@ -36,7 +36,7 @@ def open_duckdb(home: Home, *, read_only: bool = False) -> DuckDBWarehouse:
         if "lock" not in str(error):
             raise
         raise BusyError(
-            f"another process has {home.warehouse} open",
+            f"another process {'is writing to' if read_only else 'has'} {home.warehouse}{'' if read_only else ' open'}",
             remedy="wait until its run has ended, or close the program that holds the file",
             rule="one_writer",
         ) from error

@@ -17,7 +17,7 @@ import pyarrow
 from adbc_driver_postgresql import dbapi
 
 from ingestion.engines.base import Statement
-from ingestion.warehouses.base import Columns, MissingTableError, StatementError, Table
+from ingestion.warehouses.base import Columns, MissingTableError, StatementError, Table, is_lost_connection
 from settings.errors import BusyError, ConfigurationError, UnavailableError
 from settings.profile import read_target
 
@@ -35,7 +35,6 @@ WRITER_LOCK = 7_455_300_117
 UNDEFINED_TABLE, UNDEFINED_SCHEMA = "42P01", "3F000"
 # The connection is gone, the server goes down or has no room for one more, somebody else was in the way.
 PASSING_STATES = ("08", "57P", "53", "40", "55P03")
-LOST_CONNECTION = ("server closed the connection", "no connection to the server", "could not connect")
 
 
 def open_postgres(target: str, *, read_only: bool = False) -> PostgresWarehouse:
@@ -207,7 +206,7 @@ class PostgresWarehouse:
             state = error.sqlstate or ""
             if state in {UNDEFINED_TABLE, UNDEFINED_SCHEMA}:
                 raise MissingTableError(_first_line(error)) from error
-            if state.startswith(PASSING_STATES) or any(words in str(error) for words in LOST_CONNECTION):
+            if state.startswith(PASSING_STATES) or is_lost_connection(str(error)):
                 raise UnavailableError(
                     f"the Postgres server gave up a statement: {_first_line(error)}",
                     remedy="nothing of the open transaction was kept; see that the server runs, then run again",

@@ -207,11 +207,16 @@ def test_a_run_gets_the_words_it_was_given(
 
 
 def test_a_target_without_a_loader_and_a_busy_home_are_told_before_any_work(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said = call(capsys, "run", "--target", "postgres")
+    said = call(capsys, "run", "--target", "redshift")
     assert said.code == ExitCode.CONFIGURATION
     assert "[no_loader]" in said.err
+    monkeypatch.setenv("TILLHOUSE_POSTGRES_HOST", "127.0.0.1")
+    monkeypatch.setenv("TILLHOUSE_POSTGRES_PORT", "1")
+    said = call(capsys, "run", "--target", "postgres")
+    assert said.code == ExitCode.UNAVAILABLE
+    assert "127.0.0.1:1 cannot be used" in said.err
     home = Home.from_environment()
     with writer_lock(home):
         said = call(capsys, "run")

@@ -18,11 +18,11 @@ from orchestration.dbt_runner import (
     NodeResult,
     dbt_arguments,
     message_of,
-    profiles_directory,
     project_fingerprint,
 )
 from settings.errors import BuildFailedError, ConfigurationError
 from settings.home import Home
+from settings.profile import profiles_directory
 
 SETTINGS = BuildSettings(Home(Path("/nowhere")))
 
@@ -209,14 +209,15 @@ def test_a_failed_test_tells_which_rules_are_broken_and_what_to_do(tmp_path: Pat
     home = Home(tmp_path).ensure()
     rows = "select * from (values ('rate_is_known', 3), ('net_is_gross_less_discount', 1))"
     rules = FakeNode(rows, "Add the rate.", FakeMetadata("rules_hold"))
-    assert message_of(FakeResult(rules), home) == "Got 2 results. Add the rate"
+    settings = replace(SETTINGS, home=home)
+    assert message_of(FakeResult(rules), settings) == "Got 2 results. Add the rate"
     duckdb.connect(str(home.warehouse)).close()
     broken = "broken: rate_is_known (in 3 rows), net_is_gross_less_discount (in 1 rows)"
-    assert message_of(FakeResult(rules), home) == f"Got 2 results. {broken}. Add the rate"
+    assert message_of(FakeResult(rules), settings) == f"Got 2 results. {broken}. Add the rate"
     elsewhere = replace(rules, compiled_code="select * from not_here")
-    assert message_of(FakeResult(elsewhere), home) == "Got 2 results. Add the rate"
+    assert message_of(FakeResult(elsewhere), settings) == "Got 2 results. Add the rate"
     # Rows of other tests may be anything, so they are not shown.
-    assert message_of(FakeResult(replace(rules, test_metadata=FakeMetadata("unique"))), home) == (
+    assert message_of(FakeResult(replace(rules, test_metadata=FakeMetadata("unique"))), settings) == (
         "Got 2 results. Add the rate"
     )
-    assert message_of(FakeResult(rules, status="warn"), home) == "Got 2 results"
+    assert message_of(FakeResult(rules, status="warn"), settings) == "Got 2 results"

@@ -28,6 +28,8 @@ CLOCKS_AND_TARGETS = re.compile(
 
 # How far a model has taken its sources decides what it computes; with --no-introspect they ask nothing.
 ASK_WHILE_THEY_RUN = {"marks_allow_no_increment", "require_same_logic"}
+# When a run believed something is a time of the clock.
+TIMES_OF_BELIEF = {"duckdb__snapshot_get_time", "postgres__snapshot_get_time"}
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +85,7 @@ def test_no_model_reads_the_clock_the_target_or_the_database_while_it_compiles(
     } | {
         macro["name"]: macro["macro_sql"]
         for macro in manifest["macros"].values()
-        if macro["package_name"] == "tillhouse" and macro["name"] not in ASK_WHILE_THEY_RUN
+        if macro["package_name"] == "tillhouse" and macro["name"] not in ASK_WHILE_THEY_RUN | TIMES_OF_BELIEF
     }
     wrong = [
         (name, found.group())
