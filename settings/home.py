@@ -44,8 +44,13 @@ class Home:
 
     @property
     def published(self) -> Path:
-        """The readers' database: replaced whole, by rename."""
+        """The readers' database: replaced whole, by rename. Its large tables are in `published_files`."""
         return self.root / "published.duckdb"
+
+    @property
+    def published_files(self) -> Path:
+        """Parquet files that the readers' database names: large tables, in parts of some days."""
+        return self.root / "published"
 
     @property
     def reports(self) -> Path:
