@@ -23,7 +23,7 @@ from ingestion.contract import load_contracts
 from ingestion.feed import Feed
 from ingestion.report import IngestionReport
 from ingestion.warehouses import only_writer
-from orchestration.dbt_runner import BuildReport, NodeResult
+from orchestration.dbt_runner import BuildReport, DbtRunner, NodeResult
 from orchestration.pipeline import Pipeline, Replay, RunRequest
 from orchestration.publish import public_models
 from orchestration.translator import DBT_TESTS_CHECK, UNIQUE_ID_METADATA, TillhouseTranslator
@@ -208,8 +208,13 @@ def landing_observation(feed: Feed, report: IngestionReport) -> dg.AssetObservat
     )
 
 
-def dbt_assets(manifest: Mapping[str, Any]) -> dg.AssetsDefinition:
-    """One asset a model, seed and snapshot, each with one check that sums up its tests."""
+def dbt_assets(manifest: Mapping[str, Any], runner: DbtRunner | None = None) -> dg.AssetsDefinition:
+    """One asset a model, seed and snapshot, each with one check that sums up its tests.
+
+    Args:
+        manifest: dbt's manifest as a dictionary.
+        runner: has parsed the project already, so a run with its settings need not.
+    """
     translator = TillhouseTranslator()
     public = {translator.get_asset_key(node) for node in public_models(manifest)}
     specs = [
@@ -229,6 +234,8 @@ def dbt_assets(manifest: Mapping[str, Any]) -> dg.AssetsDefinition:
     )
     def dbt_build(context: dg.AssetExecutionContext, warehouse: WarehouseRun) -> Iterator[Event]:
         pipeline = warehouse.pipeline
+        if runner is not None:
+            pipeline.reuse(runner)
         wanted = {
             unique_id: key for unique_id, key in unique_ids.items() if key in context.selected_asset_keys
         }

@@ -9,24 +9,25 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import duckdb
-
-from ingestion.warehouses import TARGETS, open_warehouse
-from ingestion.warehouses.base import StatementError, is_lost_connection
-from settings.errors import BuildFailedError, ConfigurationError, TillhouseError, UnavailableError
+from ingestion.warehouses.base import is_lost_connection
+from settings.errors import BuildFailedError, ConfigurationError, UnavailableError
 from settings.home import HOME_VARIABLE, PROJECT_ROOT, Home
 from settings.profile import profiles_directory
 
 CURRENCY_VARIABLE = "TILLHOUSE_REPORTING_CURRENCY"  # read by the macro reporting_currency
 FAILED_STATUSES = frozenset({"error", "fail", "runtime error"})
 NOT_RUN_STATUSES = frozenset({"skipped", "no-op"})
+CHECKS_SUFFIX = "_checks_hold"  # a test that packs the checks of a table is called by the table's name
+
+Query = Callable[[str], Sequence[tuple[Any, ...]]]
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class BuildSettings:
 
 @dataclass(frozen=True)
 class NodeResult:
-    """What became of one model, seed, snapshot or test."""
+    """What became of one model, seed, snapshot or test, or of one check of a test that packs many."""
 
     unique_id: str
     name: str
@@ -151,7 +152,8 @@ class DbtRunner:
     """
 
     settings: BuildSettings
-    _manifest: Any = field(default=None, init=False, repr=False)
+    parsed: Any = field(default=None, repr=False)  # dbt's own manifest
+    written: Mapping[str, Any] | None = field(default=None, repr=False)  # the same as a dictionary
 
     def parse(self) -> Mapping[str, Any]:
         """Parse the project (incrementally where dbt can) and return the manifest as a dictionary.
@@ -160,8 +162,18 @@ class DbtRunner:
             ConfigurationError: when the project does not parse.
         """
         self._invoke_parse()
-        written: dict[str, Any] = json.loads(self.manifest_path.read_text(encoding="utf-8"))
-        return written
+        self.written = json.loads(self.manifest_path.read_text(encoding="utf-8"))
+        return self.manifest
+
+    @property
+    def manifest(self) -> Mapping[str, Any]:
+        """The manifest as a dictionary, parsed where that has not been done."""
+        return self.written if self.written is not None else self.parse()
+
+    def parses_like(self, settings: BuildSettings) -> bool:
+        """Whether the manifest is one that these settings would give."""
+        mine, theirs = self.settings, settings
+        return (mine.home, mine.target, mine.as_of) == (theirs.home, theirs.target, theirs.as_of)
 
     @property
     def manifest_path(self) -> Path:
@@ -177,33 +189,35 @@ class DbtRunner:
             BuildFailedError: when dbt stopped before it ran a node (a bad selector).
             UnavailableError: when the database server cannot be reached.
         """
-        if self._manifest is None:
+        if self.parsed is None:
             self._invoke_parse()
-        outcome = self._invoke("build", manifest=self._manifest, select=select)
-        if outcome.result is None:
-            if is_lost_connection(str(outcome.exception)):
-                raise UnavailableError(
-                    f"the database server cannot be used: {outcome.exception}",
-                    remedy="see that it runs, then run again",
-                    rule="server",
+        with _connections_released():
+            outcome = self._invoke("build", manifest=self.parsed, select=select)
+            if outcome.result is None:
+                if is_lost_connection(str(outcome.exception)):
+                    raise UnavailableError(
+                        f"the database server cannot be used: {outcome.exception}",
+                        remedy="see that it runs, then run again",
+                        rule="server",
+                    )
+                raise BuildFailedError(
+                    f"dbt stopped before it ran anything: {outcome.exception}",
+                    remedy=f"read {self.settings.home.logs / 'dbt.log'}",
+                    rule="build_failed",
                 )
-            raise BuildFailedError(
-                f"dbt stopped before it ran anything: {outcome.exception}",
-                remedy=f"read {self.settings.home.logs / 'dbt.log'}",
-                rule="build_failed",
-            )
-        results = tuple(_node_results(outcome.result, self.settings))
+            results = tuple(node_results(outcome.result, partial(query_adapter, self.parsed)))
         return BuildReport(results=results, seconds=outcome.result.elapsed_time)
 
     def _invoke_parse(self) -> None:
-        outcome = self._invoke("parse", manifest=None)
+        with _connections_released():
+            outcome = self._invoke("parse", manifest=None)
         if not outcome.success:
             raise ConfigurationError(
                 f"the dbt project does not parse: {outcome.exception}",
                 remedy="mend the file that the message names",
                 rule="project_does_not_parse",
             )
-        self._manifest = outcome.result
+        self.parsed = outcome.result
 
     def _invoke(self, command: str, *, manifest: Any, select: tuple[str, ...] = ()) -> Any:
         # Imported here: dbt takes a second to import, and most commands of ours never need it.
@@ -213,32 +227,62 @@ class DbtRunner:
         os.environ[HOME_VARIABLE] = str(self.settings.home.root)
         settings = replace(self.settings, select=select) if select else self.settings
         words = dbt_arguments(command, settings, profiles_dir=profiles_directory())
-        try:
-            outcome = dbtRunner(manifest=manifest).invoke(words)
-        finally:
-            _release_connections()
+        outcome = dbtRunner(manifest=manifest).invoke(words)
         if outcome.exception is not None and not isinstance(outcome.exception, Exception):
             raise outcome.exception  # Ctrl-C, which dbt hands back as if it were a failure of the project
         return outcome
 
 
-def _release_connections() -> None:
+@contextmanager
+def _connections_released() -> Iterator[None]:
     """Close the database that dbt's adapter keeps open, so that the loader and readers may open it."""
     from dbt.adapters.duckdb.connections import DuckDBConnectionManager  # noqa: PLC0415  (slow to import)
     from dbt.adapters.factory import cleanup_connections  # noqa: PLC0415  (slow to import)
 
     steps: list[Callable[[], None]] = [cleanup_connections, DuckDBConnectionManager.close_all_connections]
-    for step in steps:  # dbt has no type hints here
-        step()
+    try:
+        yield
+    finally:
+        for step in steps:  # dbt has no type hints here
+            step()
 
 
-def _node_results(run_results: Any, settings: BuildSettings) -> Iterator[NodeResult]:
+def query_adapter(manifest: Any, sql: str) -> list[tuple[Any, ...]]:
+    """The rows of a query on the warehouse that the last invocation of dbt has worked on, whatever its engine.
+
+    Raises:
+        UnavailableError: when it cannot be asked any more.
+    """
+    from dbt.adapters import factory  # noqa: PLC0415  (slow to import)
+    from dbt_common.exceptions import DbtBaseException  # noqa: PLC0415  (slow to import)
+
+    find: Callable[[str], Any] = factory.get_adapter_by_type  # dbt has no type hints here
+    adapter = find(manifest.metadata.adapter_type)
+    try:
+        with adapter.connection_named("broken_checks"):
+            _, table = adapter.execute(sql, fetch=True)
+    except DbtBaseException as error:
+        raise UnavailableError(
+            f"a test found broken rows, and the warehouse does not say which: {error}",
+            remedy="see that it can be reached, then run again",
+            rule="server",
+        ) from error
+    return [tuple(row) for row in table.rows]
+
+
+def node_results(run_results: Any, query: Query) -> Iterator[NodeResult]:
+    """What became of each node; of a test that packs many checks, what became of each check.
+
+    Args:
+        run_results: of dbt.
+        query: gives the rows of an SQL text; asked only about tests that found something.
+    """
     for result in run_results.results:
         node = result.node
         resource_type = str(node.resource_type)
         depends_on = tuple(node.depends_on.nodes) if resource_type in {"test", "unit_test"} else ()
         attached = getattr(node, "attached_node", None)
-        yield NodeResult(
+        whole = NodeResult(
             unique_id=node.unique_id,
             name=node.name,
             resource_type=resource_type,
@@ -246,35 +290,54 @@ def _node_results(run_results: Any, settings: BuildSettings) -> Iterator[NodeRes
             severity=str(getattr(node.config, "severity", "") or "").lower(),
             failures=result.failures,
             seconds=float(result.execution_time),
-            message=message_of(result, settings),
+            message=message_of(result),
             tested_models=(attached,) if attached else depends_on,
+        )
+        checks = checks_of(node)
+        yield from check_results(whole, checks, node, query) if checks else [whole]
+
+
+def checks_of(node: Any) -> Mapping[str, Mapping[str, str]]:
+    """The checks that a `checks_hold` test packs: their names, each with its severity and remedy."""
+    checks: Mapping[str, Mapping[str, str]] = (getattr(node.config, "meta", None) or {}).get("checks", {})
+    return checks
+
+
+def check_results(
+    whole: NodeResult, checks: Mapping[str, Mapping[str, str]], node: Any, query: Query
+) -> Iterator[NodeResult]:
+    """One result a check. The seconds of their common scan are shared among them."""
+    broken: dict[str, int] = {}
+    if whole.status in {"fail", "warn"}:  # dbt tells only how many checks are broken
+        broken = {str(name): int(rows) for name, _, rows in query(node.compiled_code)}
+    table = node.name.removesuffix(CHECKS_SUFFIX)
+    for name, told in checks.items():
+        status, message = whole.status, whole.message
+        if whole.status in {"fail", "warn", "pass"}:
+            status, message = "pass", ""
+        if name in broken:
+            status = "warn" if told["severity"] == "warn" else "fail"
+            said = f"{broken[name]} {'row breaks' if broken[name] == 1 else 'rows break'} it"
+            message = ". ".join(filter(None, (said, told["remedy"].strip().rstrip("."))))
+        yield replace(
+            whole,
+            unique_id=f"{whole.unique_id}.{name}",
+            name=f"{table}.{name}",
+            status=status,
+            severity=told["severity"],
+            failures=None if status not in {"pass", "fail", "warn"} else broken.get(name, 0),
+            seconds=whole.seconds / len(checks),
+            message=message,
         )
 
 
-def message_of(result: Any, settings: BuildSettings) -> str:
-    """What dbt says; of a failed test also which rules are broken, and what its description says about that."""
+def message_of(result: Any) -> str:
+    """What dbt says; of a failed test also what its description says."""
     said = str(result.message or "")
     if str(result.status) != "fail":
         return said
-    parts = [said, _broken_rules(result.node, settings), str(getattr(result.node, "description", "") or "")]
+    parts = [said, str(getattr(result.node, "description", "") or "")]
     return ". ".join(part.strip().rstrip(".") for part in parts if part.strip())
-
-
-def _broken_rules(node: Any, settings: BuildSettings) -> str:
-    """Names and row counts out of a `rules_hold` test: dbt tells only how many rules are broken."""
-    metadata = getattr(node, "test_metadata", None)
-    if metadata is None or metadata.name != "rules_hold" or settings.target not in TARGETS:
-        return ""
-    try:
-        with closing(open_warehouse(settings.target, settings.home, read_only=True)) as warehouse:
-            rows = warehouse.query(node.compiled_code).rows
-    except (
-        duckdb.Error,
-        StatementError,
-        TillhouseError,
-    ):  # a profile with a file of its own, a server that went
-        return ""
-    return "broken: " + ", ".join(f"{rule} (in {count} rows)" for rule, count in rows)
 
 
 def project_fingerprint(manifest: Mapping[str, Any], settings: BuildSettings) -> str:

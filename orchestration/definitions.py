@@ -30,7 +30,9 @@ SENSOR_SECONDS = 60
 MOST_ATTEMPTS = 3  # a landing folder that failed three times needs a person, not a fourth run
 
 
-def build_definitions(manifest: Mapping[str, Any], feeds: Sequence[Feed] = ()) -> dg.Definitions:
+def build_definitions(
+    manifest: Mapping[str, Any], feeds: Sequence[Feed] = (), runner: DbtRunner | None = None
+) -> dg.Definitions:
     """All definitions over one dbt manifest and the feeds that deliver into the warehouse.
 
     What a run is asked to do is the configuration of its resource `warehouse`, given when it is launched.
@@ -38,6 +40,7 @@ def build_definitions(manifest: Mapping[str, Any], feeds: Sequence[Feed] = ()) -
     Args:
         manifest: dbt's manifest as a dictionary.
         feeds: for the landing assets and for the time zone of the schedule.
+        runner: has parsed the project already, so a run with its settings need not.
     """
     daily = _job(DAILY_JOB, "Files in, tested marts out: ingest, build and test, publish.")
     full_refresh = _job(
@@ -55,7 +58,7 @@ def build_definitions(manifest: Mapping[str, Any], feeds: Sequence[Feed] = ()) -
         assets=[
             *landing_assets(feeds),
             ingestion_assets(feeds),
-            dbt_assets(manifest),
+            dbt_assets(manifest, runner),
             published_asset(manifest),
         ],
         jobs=[daily, full_refresh, reload],

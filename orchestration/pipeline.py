@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from enum import StrEnum
 from pathlib import Path
@@ -72,7 +72,6 @@ class Pipeline:
 
     request: RunRequest
     _runner: DbtRunner | None = field(default=None, init=False, repr=False)
-    _manifest: Mapping[str, Any] | None = field(default=None, init=False, repr=False)
     _has_passed: bool = field(default=False, init=False, repr=False)
 
     @property
@@ -83,9 +82,12 @@ class Pipeline:
 
     @property
     def manifest(self) -> Mapping[str, Any]:
-        if self._manifest is None:
-            self._manifest = self.runner.parse()
-        return self._manifest
+        return self.runner.manifest
+
+    def reuse(self, parsed: DbtRunner) -> None:
+        """Take over what another runner has parsed, where it was asked for the same target, date and home."""
+        if self._runner is None and parsed.parses_like(self.request.build_settings()):
+            self._runner = replace(parsed, settings=self.request.build_settings())
 
     def ingest(self) -> IngestionReport:
         """Load every new file of the feeds, or replay from bronze what the request names.

@@ -15,6 +15,7 @@ from ingestion import operations
 from ingestion.warehouses import only_writer, require_target
 from orchestration.dbt_runner import BuildSettings, DbtRunner
 from orchestration.definitions import DAILY_JOB, build_definitions
+from orchestration.event_log import open_instance
 from orchestration.pipeline import require_feeds
 from settings.errors import TillhouseError
 from settings.home import PROJECT_ROOT, Home
@@ -66,12 +67,13 @@ def run_daily(
         ConfigurationError: when feeds, profile or project are wrong.
     """
     require_target(target)
-    prepare_instance(home)
+    dagster_folder = prepare_instance(home)
     # What stands in the way is told before dbt and Dagster take their seconds to start.
     profiles_directory()
     with only_writer(target, home):
         read_feeds = require_feeds(home, feeds)
-    manifest = DbtRunner(BuildSettings(home, target=target, as_of=as_of)).parse()
+    runner = DbtRunner(BuildSettings(home, target=target, as_of=as_of))
+    manifest = runner.parse()
     settings = {
         "home": str(home.root),
         "feeds": str(feeds) if feeds else "",
@@ -81,8 +83,8 @@ def run_daily(
         "engine": engine,
     }
     run_config = {"loggers": QUIET_CONSOLE, "resources": {"warehouse": {"config": settings}}}
-    job = build_definitions(manifest, read_feeds).resolve_job_def(DAILY_JOB)
-    with dg.DagsterInstance.get() as instance:
+    job = build_definitions(manifest, read_feeds, runner).resolve_job_def(DAILY_JOB)
+    with open_instance(dagster_folder) as instance:
         try:
             result = job.execute_in_process(instance=instance, run_config=run_config)
         except (dg.DagsterError, dg.Failure) as error:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pytest
 from dbt.cli.main import dbtRunner, dbtRunnerResult
 
@@ -17,7 +17,7 @@ from orchestration.dbt_runner import (
     DbtRunner,
     NodeResult,
     dbt_arguments,
-    message_of,
+    node_results,
     project_fingerprint,
 )
 from settings.errors import BuildFailedError, ConfigurationError
@@ -187,37 +187,114 @@ def test_the_fingerprint_sees_target_and_as_of_date() -> None:
 
 
 @dataclass
-class FakeMetadata:
-    name: str
+class FakeConfig:
+    meta: dict[str, Any] = field(default_factory=dict)
+    severity: str = "ERROR"
+
+
+@dataclass
+class FakeDependencies:
+    nodes: list[str]
 
 
 @dataclass
 class FakeNode:
-    compiled_code: str
+    name: str
+    config: FakeConfig = field(default_factory=FakeConfig)
     description: str = ""
-    test_metadata: FakeMetadata | None = None
+    resource_type: str = "test"
+    compiled_code: str = "the query of the test"
+    attached_node: str = "model.tillhouse.fct_orders"
+    depends_on: FakeDependencies = field(default_factory=lambda: FakeDependencies([]))
+
+    @property
+    def unique_id(self) -> str:
+        return f"test.tillhouse.{self.name}"
 
 
 @dataclass
 class FakeResult:
     node: FakeNode
-    status: str = "fail"
+    status: str
+    failures: int | None = None
     message: str = "Got 2 results"
+    execution_time: float = 0.3
 
 
-def test_a_failed_test_tells_which_rules_are_broken_and_what_to_do(tmp_path: Path) -> None:
-    home = Home(tmp_path).ensure()
-    rows = "select * from (values ('rate_is_known', 3), ('net_is_gross_less_discount', 1))"
-    rules = FakeNode(rows, "Add the rate.", FakeMetadata("rules_hold"))
-    settings = replace(SETTINGS, home=home)
-    assert message_of(FakeResult(rules), settings) == "Got 2 results. Add the rate"
-    duckdb.connect(str(home.warehouse)).close()
-    broken = "broken: rate_is_known (in 3 rows), net_is_gross_less_discount (in 1 rows)"
-    assert message_of(FakeResult(rules), settings) == f"Got 2 results. {broken}. Add the rate"
-    elsewhere = replace(rules, compiled_code="select * from not_here")
-    assert message_of(FakeResult(elsewhere), settings) == "Got 2 results. Add the rate"
-    # Rows of other tests may be anything, so they are not shown.
-    assert message_of(FakeResult(replace(rules, test_metadata=FakeMetadata("unique"))), settings) == (
-        "Got 2 results. Add the rate"
-    )
-    assert message_of(FakeResult(rules, status="warn"), settings) == "Got 2 results"
+@dataclass
+class FakeRun:
+    results: list[FakeResult]
+
+
+PACKED = FakeNode(
+    "fct_orders_checks_hold",
+    FakeConfig(
+        {
+            "checks": {
+                "primary_key": {"severity": "error", "remedy": ""},
+                "rate_is_known": {"severity": "error", "remedy": "Add the rate.\n"},
+                "customer_key_is_known": {"severity": "warn", "remedy": ""},
+            }
+        }
+    ),
+)
+
+
+def read(result: FakeResult, rows: Sequence[tuple[Any, ...]] | None = None) -> list[NodeResult]:
+    def query(sql: str) -> Sequence[tuple[Any, ...]]:
+        assert rows is not None, "nothing was found, so there is nothing to ask"
+        assert sql == "the query of the test"
+        return rows
+
+    return list(node_results(FakeRun([result]), query))
+
+
+def told(results: list[NodeResult]) -> list[tuple[str, str, str, int | None, str]]:
+    return [
+        (found.name, found.status, found.severity, found.failures, found.message.strip()) for found in results
+    ]
+
+
+def test_each_check_of_a_packed_test_is_a_result_with_its_broken_rows_and_what_to_do() -> None:
+    rows = [("rate_is_known", "error", 3), ("customer_key_is_known", "warn", 1)]
+    results = read(FakeResult(PACKED, "fail", 2), rows)
+    assert told(results) == [
+        ("fct_orders.primary_key", "pass", "error", 0, ""),
+        ("fct_orders.rate_is_known", "fail", "error", 3, "3 rows break it. Add the rate"),
+        ("fct_orders.customer_key_is_known", "warn", "warn", 1, "1 row breaks it"),
+    ]
+    assert [found.unique_id for found in results] == [
+        f"test.tillhouse.fct_orders_checks_hold.{name}"
+        for name in ("primary_key", "rate_is_known", "customer_key_is_known")
+    ]
+    assert {found.tested_models for found in results} == {("model.tillhouse.fct_orders",)}
+    assert sum(found.seconds for found in results) == pytest.approx(0.3)
+
+
+def test_checks_that_pass_are_results_and_nothing_is_asked_again() -> None:
+    assert told(read(FakeResult(PACKED, "pass", 0, message=""))) == [
+        (f"fct_orders.{name}", "pass", severity, 0, "")
+        for name, severity in (
+            ("primary_key", "error"),
+            ("rate_is_known", "error"),
+            ("customer_key_is_known", "warn"),
+        )
+    ]
+
+
+@pytest.mark.parametrize("status", ["error", "skipped"])
+def test_checks_that_did_not_run_are_not_called_passed(status: str) -> None:
+    results = read(FakeResult(PACKED, status, None, "no such column"))
+    assert [found.status for found in results] == [status] * 3
+    assert {found.message for found in results} == {"no such column"}
+    assert {found.failures for found in results} == {None}
+
+
+def test_a_test_that_packs_nothing_is_one_result_and_says_what_to_do_when_it_fails() -> None:
+    bridge = FakeNode("revenue_bridge", description="Compare the days.\n")
+    assert told(read(FakeResult(bridge, "fail", 2))) == [
+        ("revenue_bridge", "fail", "error", 2, "Got 2 results. Compare the days")
+    ]
+    assert told(read(FakeResult(bridge, "warn", 2))) == [
+        ("revenue_bridge", "warn", "error", 2, "Got 2 results")
+    ]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from orchestration.dbt_runner import BuildSettings, DbtRunner
+from orchestration.dbt_runner import CHECKS_SUFFIX, BuildSettings, DbtRunner
 from orchestration.publish import public_models
 from settings.home import PROJECT_ROOT, Home
 
@@ -113,13 +113,22 @@ def test_every_public_mart_has_its_primary_key_tested(manifest: Mapping[str, Any
     tested = {
         node.get("attached_node")
         for node in manifest["nodes"].values()
-        if node["resource_type"] == "test" and (node.get("test_metadata") or {}).get("name") == "primary_key"
+        if node["resource_type"] == "test" and "primary_key" in node["config"]["meta"].get("checks", {})
     }
     assert [
         node["name"]
         for node in public_models(manifest)
         if layer(node) != "quality" and node["unique_id"] not in tested
     ] == []
+
+
+def test_a_table_has_one_test_of_its_rows_that_is_called_by_its_name(manifest: Mapping[str, Any]) -> None:
+    packed = [
+        (node["name"], node["attached_node"].rsplit(".", maxsplit=1)[-1])
+        for node in manifest["nodes"].values()
+        if node["resource_type"] == "test" and (node.get("test_metadata") or {}).get("name") == "checks_hold"
+    ]
+    assert sorted(name for name, _ in packed) == sorted({f"{table}{CHECKS_SUFFIX}" for _, table in packed})
 
 
 def test_money_is_never_a_float(manifest: Mapping[str, Any]) -> None:

@@ -1,0 +1,193 @@
+"""What a `checks_hold` test finds, on the real tables: each kind of check, on both sides of its edge."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import pytest
+from conftest import SampleRun
+
+from ingestion import operations
+from orchestration.dbt_runner import BuildReport, BuildSettings, DbtRunner
+from orchestration.pipeline import Pipeline, RunRequest
+from settings.home import HOME_VARIABLE, Home
+
+Broken = dict[str, tuple[str, int | None]]
+
+
+@dataclass
+class Warehouse:
+    """A copy of the sample's warehouse that a test may spoil."""
+
+    runner: DbtRunner
+
+    @property
+    def home(self) -> Home:
+        return self.runner.settings.home
+
+    def run(self, *statements: str) -> None:
+        with duckdb.connect(str(self.home.warehouse)) as connection:
+            for statement in statements:
+                connection.execute(statement)
+
+    def rows(self, sql: str) -> list[tuple[object, ...]]:
+        with duckdb.connect(str(self.home.warehouse), read_only=True) as connection:
+            return connection.execute(sql).fetchall()
+
+    def test(self, model: str) -> BuildReport:
+        return self.runner.build((f"{model}_checks_hold",))
+
+
+@pytest.fixture
+def warehouse(sample_run: SampleRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Warehouse:
+    home = Home(tmp_path / "copied")
+    shutil.copytree(sample_run.home.root, home.root)
+    monkeypatch.setenv(HOME_VARIABLE, str(home.root))
+    return Warehouse(DbtRunner(BuildSettings(home, resource_types=("test",))))
+
+
+def broken(report: BuildReport) -> Broken:
+    return {
+        found.name.partition(".")[2]: (found.status, found.failures)
+        for found in report.results
+        if found.resource_type == "test" and found.status != "pass"
+    }
+
+
+def test_what_breaks_a_payment_is_named_and_counted(warehouse: Warehouse) -> None:
+    warned = broken(warehouse.test("fct_payments"))  # the sample has orphans: told, and nothing stops
+    assert warned.keys() <= {"order_key_is_known"}
+    orphans = warned.get("order_key_is_known", ("", 0))[1] or 0
+
+    pick = "update marts.fct_payments set {} where payment_key in (select payment_key from picked limit {})"
+    warehouse.run(
+        "create table picked as select payment_key from marts.fct_payments where not has_missing_order"
+        " order by 1 limit 4",
+        pick.format("status = null", 3),  # null is accepted
+    )
+    assert broken(warehouse.test("fct_payments")) == warned
+
+    warehouse.run(
+        pick.format("status = 'lost'", 2),
+        pick.format("order_key = 'nobody'", 1),
+        pick.format("exchange_rate = null", 1),
+        pick.format("payment_date = date '1901-01-01'", 4),
+    )
+    report = warehouse.test("fct_payments")
+    assert broken(report) == {
+        "status_is_accepted": ("fail", 2),
+        "order_key_is_known": ("warn", orphans + 1),
+        "exchange_rate_is_known": ("fail", 1),
+        "payment_date_is_known": ("fail", 4),
+    }
+    assert {found.name for found in report.results if found.status == "pass"} == {
+        "fct_payments.primary_key",
+        "fct_payments.no_row_is_lost",
+        "fct_payments.payments_of_known_orders_are_dated",
+    }
+
+
+def test_rows_that_share_their_key_lack_it_or_are_lost_are_counted(warehouse: Warehouse) -> None:
+    key = "inventory_key"
+    assert "primary_key" not in broken(warehouse.test("fct_inventory_daily"))
+    warehouse.run(
+        f"create table picked as select * from marts.fct_inventory_daily order by {key} limit 1",
+        "insert into marts.fct_inventory_daily from picked",
+    )
+    found = broken(warehouse.test("fct_inventory_daily"))
+    assert found["primary_key"] == ("fail", 2)
+    assert found["no_row_is_lost"] == ("fail", 1)
+
+    # As many rows as there should be, but one without a key.
+    warehouse.run(
+        f"delete from marts.fct_inventory_daily where {key} in (select {key} from picked)",
+        f"insert into marts.fct_inventory_daily select * replace (null as {key}) from picked",
+    )
+    found = broken(warehouse.test("fct_inventory_daily"))
+    assert found["primary_key"] == ("fail", 1)
+    assert "no_row_is_lost" not in found
+
+    warehouse.run(f"delete from marts.fct_inventory_daily where {key} is null")
+    found = broken(warehouse.test("fct_inventory_daily"))
+    assert "primary_key" not in found
+    assert found["no_row_is_lost"] == ("fail", 1)
+
+
+def test_a_key_of_several_columns_is_broken_where_all_are_equal_or_one_is_null(warehouse: Warehouse) -> None:
+    table = "marts.fct_cohort_ltv"
+    assert broken(warehouse.test("fct_cohort_ltv")) == {}
+    warehouse.run(f"create table picked as select * from {table} order by all limit 1")
+    warehouse.run(f"insert into {table} select * replace ('elsewhere' as source_system) from picked")
+    assert broken(warehouse.test("fct_cohort_ltv")) == {}
+    warehouse.run(f"insert into {table} select * replace (null as source_system) from picked")
+    assert broken(warehouse.test("fct_cohort_ltv")) == {"primary_key": ("fail", 1)}
+    warehouse.run(f"insert into {table} from picked")
+    assert broken(warehouse.test("fct_cohort_ltv")) == {"primary_key": ("fail", 3)}
+
+
+def test_a_value_that_may_not_be_null_and_a_rule_that_is_null_are_broken(warehouse: Warehouse) -> None:
+    table = "marts.mart_customer_segments"
+    assert broken(warehouse.test("mart_customer_segments")) == {}
+    one = f"where customer_key = (select min(customer_key) from {table})"
+    warehouse.run(f"update {table} set segment = null, recency_days = null {one}")
+    assert broken(warehouse.test("mart_customer_segments")) == {
+        "segment_is_not_null": ("fail", 1),
+        "recency_not_negative": ("fail", 1),
+    }
+    warehouse.run(f"update {table} set segment = 'VIP', recency_days = 0 {one}")
+    assert broken(warehouse.test("mart_customer_segments")) == {}
+
+
+def test_warnings_alone_fail_nothing(warehouse: Warehouse) -> None:
+    warehouse.run("delete from quality.quality_orphans")
+    assert broken(warehouse.test("quality_orphans")) == {}
+    warehouse.run(
+        "insert into quality.quality_orphans (missing_parent_id, feed, orphan_type, delivery_date)"
+        " select 'x' || n, 'f', 'line_without_order', date '2026-01-01' from range(2) as numbers(n)"
+    )
+    report = warehouse.test("quality_orphans")
+    assert broken(report) == {"no_orphans": ("warn", 2)}
+    report.require_success()
+
+
+def test_a_broken_check_says_what_to_do(warehouse: Warehouse) -> None:
+    warehouse.run("update staging.stg_store__payments set status = 'unmapped'")
+    failure = next(iter(warehouse.test("stg_store__payments").failures))
+    assert failure.name == "stg_store__payments.payment_statuses_are_mapped"
+    assert "add the word under `columns: status: map:`" in failure.message
+
+
+def test_every_check_is_a_row_of_the_test_results_passed_or_not(
+    warehouse: Warehouse, sample_run: SampleRun
+) -> None:
+    before = "select distinct run_id from quality.quality_test_results"
+    assert warehouse.rows(before) == []  # the first run's results are told by the second
+    warehouse.run("update marts.fct_returns set is_refund_eligible = null where return_key in "
+                  "(select return_key from marts.fct_returns where is_refund_eligible limit 1)")  # fmt: skip
+    pipeline = Pipeline(RunRequest(home=warehouse.home, run_id="audited"))
+    pipeline.runner.settings = BuildSettings(
+        warehouse.home, select=("fct_returns_checks_hold",), resource_types=("test",)
+    )
+    operations.start_run(warehouse.home, "audited", target="duckdb")
+    assert pipeline.build().failures
+    settings = BuildSettings(warehouse.home, select=("quality_test_results",), resource_types=("model",))
+    DbtRunner(settings).build().require_success()
+    rows = warehouse.rows(
+        "select name, is_passed, failures from quality.quality_test_results where run_id = 'audited'"
+        " and name like 'fct_returns.%' and severity = 'error' order by 1"
+    )
+    assert rows == [
+        ("fct_returns.eligible_and_excess_make_the_refund", True, 0),
+        ("fct_returns.eligible_is_within_the_refund", True, 0),
+        ("fct_returns.ineligible_refunds_count_nothing", False, 1),
+        ("fct_returns.missing_orders_are_not_eligible", True, 0),
+        ("fct_returns.no_row_is_lost", True, 0),
+        ("fct_returns.primary_key", True, 0),
+        ("fct_returns.return_date_is_known", True, 0),
+    ]
+    first_run = warehouse.rows("select count(*), count(distinct name) from quality.quality_test_results"
+                               " where run_id <> 'audited' and is_passed")  # fmt: skip
+    assert first_run[0][0] == first_run[0][1] > 180
