@@ -1,8 +1,9 @@
 """`python -m bench --orders N`: measure each step in a process of its own and write what came out.
 
-Every step runs once in a fresh process, so its peak memory and CPU time are its own; the two ways of the
-whole run (under Dagster, and the same steps without it) run in turn, each on a fresh home, and are compared
-as a ratio, since machines differ and share.
+A history of N orders is loaded, built in full and built by hand (the two compare equal, or the command fails), and
+published; then days of a thousandth of the orders arrive one by one. The same on half the history, so that what a
+day costs is seen to follow the day or the history. Where `--pairs` asks for it, the whole run under Dagster is
+paired with the same steps without it, each on a fresh home.
 """
 
 from __future__ import annotations
@@ -10,36 +11,49 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import statistics
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-from bench.measure import Measurement, describe_machine, measure_step
+from bench.figures import median_by_name, median_of
+from bench.measure import MEMORY_LIMIT, Measurement, describe_machine, measure_step
+from bench.plans import BenchPlan, plan_for
 from bench.report import write_report
+from settings.home import Home
 
 FOLDER = Path(__file__).parent
-STEPS = ("generate", "ingest", "build_models", "build_with_tests", "publish")
+EMPTY_ORDERS = 100  # of the warehouse on which dbt's fixed cost is measured
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Parse the words, measure, print the table, write JSON and, where asked, bench/README.md."""
+    """Parse the words, measure, print the page, write JSON and, where asked, bench/README.md."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--orders", type=int, default=1_000_000, help="orders of the sample (both systems)")
-    parser.add_argument("--pairs", type=int, default=1, help="how often the two whole runs are paired")
+    parser.add_argument("--day-orders", type=int, help="orders of a day (default: a thousandth)")
+    parser.add_argument("--repeats", type=int, default=1, help="how often the full builds are repeated")
+    parser.add_argument("--pairs", type=int, default=0, help="how often the two whole runs are paired")
     parser.add_argument("--folder", type=Path, help="where the data goes (default: a temporary folder)")
     parser.add_argument("--readme", action="store_true", help="also write bench/README.md from all results")
     words = parser.parse_args(arguments)
 
     scratch = Path(tempfile.mkdtemp(prefix="tillhouse-bench-", dir=words.folder))
+    day_orders = words.day_orders or max(words.orders // 1_000, 50)
     try:
-        measurements = measure_all(scratch, orders=words.orders, pairs=words.pairs)
+        result = {
+            "machine": describe_machine(),
+            "orders": words.orders,
+            "day_orders": day_orders,
+            **measure_all(
+                scratch,
+                orders=words.orders,
+                day_orders=day_orders,
+                repeats=words.repeats,
+                pairs=words.pairs,
+            ),
+        }
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    result = {
-        "machine": describe_machine(),
-        "orders": words.orders,
-        "steps": [measurement.as_dict() for measurement in measurements],
-    }
     path = FOLDER / "results" / f"{words.orders}.json"
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
@@ -50,34 +64,111 @@ def main(arguments: list[str] | None = None) -> None:
         (FOLDER / "README.md").write_text(write_report(everything), encoding="utf-8")
 
 
-def measure_all(scratch: Path, *, orders: int, pairs: int) -> list[Measurement]:
-    """All steps on one home, then the two whole runs in turn on fresh ones."""
-    home = scratch / "home"
-    measurements = [measure_step(step, home, orders=orders) for step in STEPS]
-    with_dagster: list[Measurement] = []
-    without: list[Measurement] = []
+def measure_all(scratch: Path, *, orders: int, day_orders: int, repeats: int, pairs: int) -> dict[str, Any]:
+    """The whole history, half of it, a nearly empty warehouse and, where asked, the two whole runs."""
+    whole = measure_history(scratch / "whole", plan_for(orders, day_orders), repeats=repeats, by_hand=True)
+    half = measure_history(scratch / "half", plan_for(orders // 2, day_orders), repeats=1, by_hand=False)
+    return {
+        "whole": whole,
+        "half": half,
+        "fixed": _as_dicts(measure_fixed(scratch / "empty")),
+        "runs": _as_dicts(measure_runs(scratch, orders=orders, day_orders=day_orders, pairs=pairs)),
+    }
+
+
+def measure_history(folder: Path, plan: BenchPlan, *, repeats: int, by_hand: bool) -> dict[str, Any]:
+    """Load a history, build it (and by hand), publish it, and run the days after it."""
+    home = Home(folder / "home")
+    described = asdict(plan)
+    steps: dict[str, Measurement] = {}
+    _say(f"{plan.orders:,} orders over {plan.days} days")
+    steps["generate"] = _tell(measure_step("generate", home.root, plan=described, first=0, last=0))
+    steps["ingest"] = _tell(measure_step("ingest", home.root))
+    loaded = folder / "loaded.duckdb"
+    shutil.copyfile(home.warehouse, loaded)
+    hand = {"output": str(folder / "by_hand.duckdb"), "memory_limit": MEMORY_LIMIT}
+    builds: list[Measurement] = []
+    hands: list[Measurement] = []
+    for turn in range(repeats):
+        shutil.copyfile(loaded, home.warehouse)
+        builds.append(_tell(measure_step("build_models", home.root)))
+        if by_hand:
+            hands.append(_tell(measure_step("handwritten", home.root, **hand)))
+            if turn == 0:
+                _tell(measure_step("compare", home.root, **hand))
+            Path(hand["output"]).unlink(missing_ok=True)
+    loaded.unlink()
+    steps["build_models"] = median_of(builds)
+    if hands:
+        steps["handwritten"] = median_of(hands)
+    steps["publish"] = _tell(measure_step("publish", home.root))
+    days: list[Measurement] = []
+    for delivery in range(1, plan.deliveries + 1):
+        measure_step("generate", home.root, plan=described, first=delivery, last=delivery)
+        days.append(_tell(measure_step("day", home.root)))
+    result = {
+        "plan": described,
+        "steps": _as_dicts(list(steps.values())),
+        "build_nodes": median_by_name([build.facts["nodes"] for build in builds]),
+        "first_day": days[0].as_dict(),
+        "days": _as_dicts(days[1:]),
+        "day_nodes": median_by_name([day.facts["nodes"] for day in days[1:]]),
+        "day_stages": median_by_name([day.facts["stages"] for day in days[1:]]),
+    }
+    if hands:
+        result["by_hand"] = median_by_name([taken.facts["marts"] for taken in hands])
+    shutil.rmtree(folder)
+    return result
+
+
+def measure_fixed(folder: Path) -> list[Measurement]:
+    """What a build and a day cost where there is next to no data."""
+    home = folder / "home"
+    plan = plan_for(EMPTY_ORDERS, 1, measured_days=1)
+    described = asdict(plan)
+    measure_step("generate", home, plan=described, first=0, last=0)
+    measure_step("day", home)
+    build = _tell(measure_step("build_models", home))
+    measure_step("generate", home, plan=described, first=1, last=1)
+    day = _tell(measure_step("day", home))
+    shutil.rmtree(folder)
+    return [build, day]
+
+
+def measure_runs(scratch: Path, *, orders: int, day_orders: int, pairs: int) -> list[Measurement]:
+    """The two whole runs in turn, each on a fresh home that shares the files."""
+    if not pairs:
+        return []
+    plan = plan_for(orders, day_orders)
+    files = scratch / "files"
+    measure_step("generate", files, plan=asdict(plan), first=0, last=plan.deliveries)
+    kept: dict[str, list[Measurement]] = {"run_without_dagster": [], "run_with_dagster": []}
     for _ in range(pairs):
-        for step, kept in (("run_without_dagster", without), ("run_with_dagster", with_dagster)):
-            other = scratch / step
-            shutil.rmtree(other, ignore_errors=True)
-            other.mkdir()
-            (other / "landing").symlink_to(home / "landing")
-            kept.append(measure_step(step, other, orders=orders))
-            shutil.rmtree(other)
-    measurements += [_median(without), _median(with_dagster)]
-    return measurements
+        for step, measured in kept.items():
+            home = scratch / step
+            shutil.rmtree(home, ignore_errors=True)
+            home.mkdir()
+            (home / "landing").symlink_to(files / "landing")
+            measured.append(_tell(measure_step(step, home)))
+            shutil.rmtree(home)
+    shutil.rmtree(files)
+    return [median_of(measured) for measured in kept.values()]
 
 
-def _median(measurements: list[Measurement]) -> Measurement:
-    ordered = sorted(measurements, key=lambda measurement: measurement.seconds)
-    middle = ordered[len(ordered) // 2]
-    return Measurement(
-        step=middle.step,
-        seconds=statistics.median(measurement.seconds for measurement in measurements),
-        cpu_seconds=statistics.median(measurement.cpu_seconds for measurement in measurements),
-        peak_mib=max(measurement.peak_mib for measurement in measurements),
-        rows=middle.rows,
+def _as_dicts(measurements: list[Measurement]) -> list[dict[str, Any]]:
+    return [measurement.as_dict() for measurement in measurements]
+
+
+def _tell(measurement: Measurement) -> Measurement:
+    _say(
+        f"  {measurement.step}: {measurement.seconds:.1f} s, {measurement.cpu_seconds:.1f} CPU s, "
+        f"{measurement.peak_mib:,.0f} MiB"
     )
+    return measurement
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
 
 
 if __name__ == "__main__":

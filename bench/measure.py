@@ -7,16 +7,22 @@ import os
 import platform
 import subprocess
 import sys
+import threading
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from settings.home import HOME_VARIABLE, PROJECT_ROOT
 
 MEASURED_PACKAGES = ("duckdb", "dbt-core", "dbt-duckdb", "dagster", "pyarrow")
+MEMORY_LIMIT = "6GB"  # of DuckDB, for the models as for the hand-written SQL
+_SAMPLED_EVERY_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -24,7 +30,8 @@ class Measurement:
     """What one step took.
 
     `seconds` is wall time, `cpu_seconds` user and system time of the process and its children, `peak_mib`
-    the largest resident set in MiB, `rows` what the step worked through (order lines, or rows published).
+    the largest resident set of the process and its children together in MiB, `rows` what the step worked through
+    (order lines, or rows published), `facts` what the step told besides.
     """
 
     step: str
@@ -32,12 +39,13 @@ class Measurement:
     cpu_seconds: float
     peak_mib: float
     rows: int
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         return {**asdict(self), "rows_per_second": round(self.rows / self.seconds) if self.seconds else 0}
 
 
-def measure_step(step: str, home: Path, *, orders: int) -> Measurement:
+def measure_step(step: str, home: Path, **words: Any) -> Measurement:
     """Run `bench.steps` for one step in a child process and account for it.
 
     Raises:
@@ -45,30 +53,73 @@ def measure_step(step: str, home: Path, *, orders: int) -> Measurement:
     """
     home.mkdir(parents=True, exist_ok=True)
     output = home.parent / f"{step}.out"
-    environment = {**os.environ, HOME_VARIABLE: str(home), "DBT_PROFILES_DIR": str(PROJECT_ROOT)}
+    environment = {
+        "TILLHOUSE_TOKEN_KEY": "measured",
+        **os.environ,
+        HOME_VARIABLE: str(home),
+        "DBT_PROFILES_DIR": str(PROJECT_ROOT),
+        "TILLHOUSE_MEMORY_LIMIT": MEMORY_LIMIT,
+    }
     started = time.monotonic()
     with output.open("wb") as sink:
         child = subprocess.Popen(
-            [sys.executable, "-m", "bench.steps", step, str(orders)],
+            [sys.executable, "-m", "bench.steps", step, json.dumps(words)],
             stdout=sink,
             stderr=subprocess.STDOUT,
             env=environment,
             cwd=PROJECT_ROOT,
         )
+        memory = _PeakMemory(child.pid)
+        memory.start()
         _, status, usage = os.wait4(child.pid, 0)
+        seconds = time.monotonic() - started
         child.returncode = os.waitstatus_to_exitcode(status)
-    seconds = time.monotonic() - started
+        tree_peak_mib = memory.stop()
     text = output.read_text("utf-8", "replace")
     if child.returncode:
         raise RuntimeError(f"step {step} failed:\n{text[-4000:]}")
-    said = json.loads(text.strip().splitlines()[-1])
+    facts = json.loads(text.strip().splitlines()[-1])
     return Measurement(
         step=step,
         seconds=round(seconds, 2),
         cpu_seconds=round(usage.ru_utime + usage.ru_stime, 2),
-        peak_mib=round(usage.ru_maxrss / 1024, 1),
-        rows=int(said["rows"]),
+        # The kernel's own peak misses children, the samples miss what passes between two of them.
+        peak_mib=round(max(usage.ru_maxrss / 1024, tree_peak_mib), 1),
+        rows=int(facts.pop("rows")),
+        facts=facts,
     )
+
+
+class _PeakMemory(threading.Thread):
+    """Samples the resident sets of a process and its children, until it is told to stop."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(daemon=True)
+        self._pid = pid
+        self._stopped = threading.Event()
+        self._peak_bytes = 0
+
+    def run(self) -> None:
+        try:
+            root = psutil.Process(self._pid)
+            while not self._stopped.wait(_SAMPLED_EVERY_SECONDS):
+                processes = [root, *root.children(recursive=True)]
+                self._peak_bytes = max(self._peak_bytes, sum(map(_resident_bytes, processes)))
+        except psutil.NoSuchProcess:
+            return  # it has ended
+
+    def stop(self) -> float:
+        """The peak in MiB."""
+        self._stopped.set()
+        self.join()
+        return self._peak_bytes / 2**20
+
+
+def _resident_bytes(process: psutil.Process) -> int:
+    try:
+        return int(process.memory_info().rss)
+    except psutil.NoSuchProcess:
+        return 0
 
 
 def describe_machine() -> dict[str, Any]:
@@ -78,6 +129,7 @@ def describe_machine() -> dict[str, Any]:
         "date": datetime.now(UTC).date().isoformat(),
         "cores": os.cpu_count(),
         "memory_gib": round(pages / 2**30, 1),
+        "memory_limit": MEMORY_LIMIT,
         "python": platform.python_version(),
         "system": platform.system(),
         **{name: version(name) for name in MEASURED_PACKAGES},

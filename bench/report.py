@@ -2,59 +2,175 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import statistics
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from bench.figures import BELOW_FACTS, FACTS, against_hand, growth, ratio, total
 
 INTRODUCTION = """\
 # Measurements
 
-This page is written by `python -m bench --orders N --readme` (`make bench ORDERS=N` prints the same table
+This page is written by `python -m bench --orders N --readme` (`make bench ORDERS=N` prints the same tables
 without writing it). Each step runs in a process of its own; seconds are wall time, CPU seconds those of the
-process with its children, peak memory the largest resident set. Starting Python and importing dbt or Dagster
-is part of every figure. Compare ratios within one table, not seconds across machines.
+process with its children, peak memory the largest resident set of the process and its children together. Starting
+Python and importing dbt or Dagster is part of a step's seconds. Compare ratios within one table, not seconds across
+machines.
 
-`run_without_dagster` does the same work as `run_with_dagster` (ingest, build with tests, publish) in one
-process by plain calls; their ratio is what orchestration costs.
+- **By hand** is `bench/handwritten/`: SQL that makes the same public marts from the same raw tables in one session,
+  without layers, contracts, tests and quality models. In the same run its tables are compared with the marts, all
+  columns, `except all` both ways; where one differs the measurement fails. It is the lower bound of a full build.
+- **Build** is dbt without tests on a warehouse that holds raw tables only: first the public marts with all they
+  read, then the quality models, which have no counterpart by hand.
+- **A day** is the whole daily run: load, build, tests of the daily run, publish, from the start of the process until
+  readers see it. The first day after the full build is told apart; the others are medians.
+- Times of models are dbt's own execution times, as `ops.dbt_results` has them. Each holds about 30 to 50 ms of dbt
+  beside its SQL, in the day as in the full build; nothing is subtracted.
+- **Half** is the same day after half as many orders on half as many days.
 """
 
 LABELS = {
     "generate": "generate the files",
     "ingest": "ingest (files → raw)",
     "build_models": "build without tests",
-    "build_with_tests": "build with tests",
-    "publish": "publish",
+    "handwritten": "the same marts by hand",
+    "publish": "publish everything",
+    "day": "one day, median",
     "run_without_dagster": "whole run, plain",
     "run_with_dagster": "whole run, Dagster",
 }
+COMPARED_MARTS = 12
 
 
 def write_report(results: Sequence[dict[str, Any]]) -> str:
-    """One section a size: machine, table, and the ratio of the two whole runs."""
+    """One section a size: machine, steps, ratios, what grows with the history, models against hand-written SQL."""
     return "\n".join([INTRODUCTION, *(_section(result) for result in results)])
 
 
-def _section(result: dict[str, Any]) -> str:
-    machine = result["machine"]
-    steps = {step["step"]: step for step in result["steps"]}
+def _section(result: Mapping[str, Any]) -> str:
+    whole, half = result["whole"], result["half"]
+    plan = whole["plan"]
     lines = [
         f"## {result['orders']:,} orders",
         "",
-        ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in machine.items()),
+        ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in result["machine"].items()),
         "",
-        "| step | seconds | CPU seconds | rows | rows/s | peak MiB |",
-        "|---|---:|---:|---:|---:|---:|",
-    ]
-    lines += [
-        f"| {LABELS[name]} | {step['seconds']:.1f} | {step['cpu_seconds']:.1f} | {step['rows']:,} "
-        f"| {step['rows_per_second']:,} | {step['peak_mib']:,.0f} |"
-        for name, step in steps.items()
-    ]
-    ratio = steps["run_with_dagster"]["seconds"] / steps["run_without_dagster"]["seconds"]
-    tests = steps["build_with_tests"]["seconds"] / steps["build_models"]["seconds"]
-    lines += [
+        f"{plan['orders']:,} orders over {plan['days']:,} days, {_rows(whole, 'generate'):,} order lines in the "
+        f"history; a day has about {result['day_orders']:,} orders.",
         "",
-        f"Dagster's run took {ratio:.2f} times the plain one. "
-        f"The build with tests took {tests:.2f} times the build without.",
+        *_steps(result),
+        "",
+        *_ratios(result),
+        "",
+        "What a day's models take, on half the history and on the whole (share: of the day's models):",
+        "",
+        "| model | half, s | whole, s | factor | share |",
+        "|---|---:|---:|---:|---:|",
+        *(
+            f"| {row.name} | {row.half_seconds:.2f} | {row.whole_seconds:.2f} | {_number(row.factor)} "
+            f"| {row.share:.0%} |"
+            for row in growth(_without_tests(half["day_nodes"]), _without_tests(whole["day_nodes"]))
+        ),
+        "",
+        "Full build, model against the statements by hand (execution seconds; models run two at a time):",
+        "",
+        "| mart | model, s | by hand, s | ratio |",
+        "|---|---:|---:|---:|",
+        *(
+            f"| {name} | {model:.2f} | {hand:.2f} | {_number(ratio(model, hand))} |"
+            for name, model, hand in against_hand(whole["build_nodes"], whole["by_hand"])[:COMPARED_MARTS]
+        ),
         "",
     ]
     return "\n".join(lines)
+
+
+def _steps(result: Mapping[str, Any]) -> list[str]:
+    whole = result["whole"]
+    steps = [*whole["steps"], _median_day(whole), *result["runs"]]
+    return [
+        "| step | seconds | CPU seconds | rows | rows/s | peak MiB |",
+        "|---|---:|---:|---:|---:|---:|",
+        *(
+            f"| {LABELS[step['step']]} | {step['seconds']:.1f} | {step['cpu_seconds']:.1f} | {step['rows']:,} "
+            f"| {step['rows_per_second']:,} | {step['peak_mib']:,.0f} |"
+            for step in steps
+        ),
+    ]
+
+
+def _ratios(result: Mapping[str, Any]) -> list[str]:
+    whole, half = result["whole"], result["half"]
+    build, hand = _step(whole, "build_models"), _step(whole, "handwritten")
+    day, full = whole["day_nodes"], whole["build_nodes"]
+    marts = build["facts"]["marts_seconds"]
+    facts_day, facts_full = total(day, FACTS), total(full, FACTS)
+    below = (*FACTS, *BELOW_FACTS)
+    build_fixed, day_fixed = result["fixed"]
+    fixed_nodes = build_fixed["facts"]["nodes"]
+    stages = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in whole["day_stages"].items())
+    lines = [
+        f"full build of the public marts ÷ by hand | {_number(ratio(marts, hand['facts']['sql_seconds']))} "
+        f"({marts:.1f} s ÷ {hand['facts']['sql_seconds']:.1f} s)",
+        f"the same in CPU seconds of the whole processes, quality models included "
+        f"| {_number(ratio(build['cpu_seconds'], hand['cpu_seconds']))}",
+        f"quality models | {build['facts']['quality_seconds']:.1f} s",
+        f"peak memory of the full build | {build['peak_mib']:,.0f} MiB",
+        f"a day from process start to published | {_until_published(whole):.1f} s ({stages})",
+        f"the first day after the full build | {whole['first_day']['facts']['until_published']:.1f} s",
+        f"event and daily facts, day ÷ full build | {_share(facts_day, facts_full)} "
+        f"({facts_day:.2f} s ÷ {facts_full:.2f} s)",
+        f"the same with the incremental models below them | {_share(total(day, below), total(full, below))} "
+        f"({total(day, below):.2f} s ÷ {total(full, below):.2f} s)",
+        f"facts' day, whole ÷ half of the history | {_number(ratio(facts_day, total(half['day_nodes'], FACTS)))}",
+        "the same with the incremental models below them "
+        f"| {_number(ratio(total(day, below), total(half['day_nodes'], below)))}",
+        f"the whole day, whole ÷ half of the history "
+        f"| {_number(ratio(_until_published(whole), _until_published(half)))}",
+        f"dbt's fixed cost: a build where there is next to no data | {build_fixed['seconds']:.1f} s, of which "
+        f"{total(fixed_nodes):.1f} s in {len(fixed_nodes)} models",
+        f"a day where there is next to no data | {day_fixed['facts']['until_published']:.1f} s",
+    ]
+    runs = {step["step"]: step for step in result["runs"]}
+    if runs:
+        share = ratio(runs["run_with_dagster"]["seconds"], runs["run_without_dagster"]["seconds"])
+        lines.append(f"whole run under Dagster ÷ plain | {_number(share)}")
+    return ["| figure | value |", "|---|---|", *(f"| {line} |" for line in lines)]
+
+
+def _median_day(history: Mapping[str, Any]) -> dict[str, Any]:
+    days = history["days"]
+    middle = sorted(days, key=lambda day: day["seconds"])[len(days) // 2]
+    seconds = statistics.median(day["seconds"] for day in days)
+    return {
+        **middle,
+        "seconds": seconds,
+        "cpu_seconds": statistics.median(day["cpu_seconds"] for day in days),
+        "peak_mib": max(day["peak_mib"] for day in days),
+        "rows_per_second": round(middle["rows"] / seconds) if seconds else 0,
+    }
+
+
+def _until_published(history: Mapping[str, Any]) -> float:
+    return statistics.median(float(day["facts"]["until_published"]) for day in history["days"])
+
+
+def _without_tests(nodes: Mapping[str, float]) -> dict[str, float]:
+    return {name: seconds for name, seconds in nodes.items() if name != "tests"}
+
+
+def _step(history: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return next(step for step in history["steps"] if step["step"] == name)
+
+
+def _rows(history: Mapping[str, Any], step: str) -> int:
+    return int(_step(history, step)["rows"])
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
+def _share(part: float, whole: float) -> str:
+    """A part as one over a number: 1/20."""
+    return f"1/{whole / part:.1f}" if part else "–"

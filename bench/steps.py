@@ -1,85 +1,194 @@
-"""The steps that are measured, each called in a process of its own by `bench.measure`."""
+"""The steps that are measured, each called in a process of its own by `bench.measure`.
+
+A step works on the home folder of the environment and prints what it has to tell as one line of JSON, at the end.
+"""
 
 from __future__ import annotations
 
 import json
+import logging
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
 
+import duckdb
+import psutil
+
+from bench import handwritten
+from bench.plans import BenchPlan
 from ingestion import operations
 from orchestration.dbt_runner import DbtRunner
 from orchestration.pipeline import Pipeline, RunRequest
 from orchestration.publish import public_tables, publish
 from orchestration.run import run_daily
 from sample_data.generator import generate
-from sample_data.plan import SamplePlan
 from settings.home import PROJECT_ROOT, Home
 
 SAMPLE_FEEDS = PROJECT_ROOT / "examples" / "feeds" / "sample.yml"
 WITHOUT_TESTS = ("model", "seed", "snapshot")
+PUBLIC_MARTS, QUALITY = "+path:models/marts", "path:models/quality"
+
+Facts = dict[str, Any]
 
 
-def step_generate(home: Home, orders: int) -> int:
-    return generate(SamplePlan(orders=orders), home.landing).order_lines
+def step_generate(home: Home, words: Mapping[str, Any]) -> Facts:
+    """Write the files of some deliveries: `plan`, `first`, `last`."""
+    plan = BenchPlan(**words["plan"])
+    report = generate(
+        plan.sample, home.landing, first_delivery=int(words["first"]), last_delivery=int(words["last"])
+    )
+    return {"rows": report.order_lines, "files": report.files}
 
 
-def step_ingest(home: Home, orders: int) -> int:
-    return Pipeline(_request(home, "bench-ingest")).ingest().rows_read
+def step_ingest(home: Home, words: Mapping[str, Any]) -> Facts:
+    return {"rows": Pipeline(_request(home, "bench-ingest")).ingest().rows_read}
 
 
-def step_build_models(home: Home, orders: int) -> int:
-    return _build(home, WITHOUT_TESTS)
+def step_build_models(home: Home, words: Mapping[str, Any]) -> Facts:
+    """Build all models without tests: what the public marts need, then the quality models."""
+    settings = replace(_request(home, "bench-build").build_settings(), resource_types=WITHOUT_TESTS)
+    runner = DbtRunner(settings)
+    runner.parse()
+    facts: Facts = {"nodes": {}}
+    for part, select in (("marts_seconds", PUBLIC_MARTS), ("quality_seconds", QUALITY)):
+        started = time.monotonic()
+        report = runner.build((select,))
+        report.require_success()
+        facts[part] = round(time.monotonic() - started, 3)
+        facts["nodes"].update(
+            {
+                result.name: round(result.seconds, 4)
+                for result in report.results
+                if result.resource_type in WITHOUT_TESTS
+            }
+        )
+    return {"rows": operations.rows_loaded(home), **facts}
 
 
-def step_build_with_tests(home: Home, orders: int) -> int:
-    return _build(home, ())
+def step_handwritten(home: Home, words: Mapping[str, Any]) -> Facts:
+    """Make the marts by hand from the raw tables: `output` is the file to make."""
+    seconds = handwritten.run(home.warehouse, Path(words["output"]), memory_limit=str(words["memory_limit"]))
+    return {
+        "rows": operations.rows_loaded(home),
+        "marts": {mart: round(spent, 4) for mart, spent in seconds.items()},
+        "sql_seconds": round(sum(seconds.values()), 3),
+    }
 
 
-def step_publish(home: Home, orders: int) -> int:
+def step_compare(home: Home, words: Mapping[str, Any]) -> Facts:
+    """Fail where a mart is not what the hand-written SQL gives."""
+    handwritten.require_equal(home.warehouse, Path(words["output"]), memory_limit=str(words["memory_limit"]))
+    return {"rows": 0}
+
+
+def step_publish(home: Home, words: Mapping[str, Any]) -> Facts:
     manifest = DbtRunner(_request(home, "bench-publish").build_settings()).parse()
-    return publish(
-        home, public_tables(manifest), run_id="bench", data_fingerprint="bench", project_fingerprint="bench"
-    ).rows
+    return {
+        "rows": publish(
+            home,
+            public_tables(manifest),
+            run_id="bench",
+            data_fingerprint="bench",
+            project_fingerprint="bench",
+        ).rows
+    }
 
 
-def step_run_without_dagster(home: Home, orders: int) -> int:
+def step_day(home: Home, words: Mapping[str, Any]) -> Facts:
+    """The daily run, as `tillhouse run` does it; tells when each stage began, in seconds since the process did."""
+    stages = _Stages()
+    outcome = run_daily(home, feeds=SAMPLE_FEEDS)
+    ended = stages.now()
+    if outcome.row.status != "succeeded":
+        raise RuntimeError(f"the daily run ended as {outcome.row.status}: {outcome.row.message}")
+    return {
+        "rows": outcome.row.rows_read,
+        "until_published": round(ended, 3),
+        "stages": stages.seconds(ended),
+        "nodes": _node_seconds(home, outcome.run_id),
+    }
+
+
+def step_run_without_dagster(home: Home, words: Mapping[str, Any]) -> Facts:
     pipeline = Pipeline(_request(home, "bench-plain"))
     rows = pipeline.ingest().rows_read
     pipeline.publish(pipeline.build())
-    return rows
+    return {"rows": rows}
 
 
-def step_run_with_dagster(home: Home, orders: int) -> int:
-    return run_daily(home, feeds=SAMPLE_FEEDS).row.rows_read
+def step_run_with_dagster(home: Home, words: Mapping[str, Any]) -> Facts:
+    return {"rows": run_daily(home, feeds=SAMPLE_FEEDS).row.rows_read}
 
 
-STEPS: dict[str, Callable[[Home, int], int]] = {
+STEPS: dict[str, Callable[[Home, Mapping[str, Any]], Facts]] = {
     "generate": step_generate,
     "ingest": step_ingest,
     "build_models": step_build_models,
-    "build_with_tests": step_build_with_tests,
+    "handwritten": step_handwritten,
+    "compare": step_compare,
     "publish": step_publish,
+    "day": step_day,
     "run_without_dagster": step_run_without_dagster,
     "run_with_dagster": step_run_with_dagster,
 }
+
+
+class _Stages(logging.Handler):
+    """Notes when the pipeline says that a stage begins."""
+
+    NAMES: ClassVar[dict[str, str]] = {
+        "loading new files": "load",
+        "building and testing the models": "build and test",
+        "publishing the marts": "publish",
+    }
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._process_started = psutil.Process().create_time()
+        self._begun: list[tuple[str, float]] = [("start", 0.0)]
+        told_by = logging.getLogger("orchestration.pipeline")
+        told_by.addHandler(self)
+        told_by.setLevel(logging.INFO)
+
+    def now(self) -> float:
+        return time.time() - self._process_started
+
+    def emit(self, record: logging.LogRecord) -> None:
+        name = self.NAMES.get(record.getMessage())
+        if name is not None:
+            self._begun.append((name, self.now()))
+
+    def seconds(self, ended: float) -> dict[str, float]:
+        """How long each stage took, up to the one after it."""
+        ends = [moment for _, moment in self._begun[1:]] + [ended]
+        return {name: round(end - begun, 3) for (name, begun), end in zip(self._begun, ends, strict=True)}
+
+
+def _node_seconds(home: Home, run_id: str) -> dict[str, float]:
+    """Execution times of the run's models, seeds and snapshots, as dbt has them; tests added up as `tests`."""
+    seconds: dict[str, float] = {}
+    with duckdb.connect(str(home.warehouse), read_only=True) as connection:
+        results = connection.execute(
+            "select name, resource_type, execution_seconds from ops.dbt_results where run_id = $1", [run_id]
+        ).fetchall()
+    for name, resource_type, spent in results:
+        key = name if resource_type in WITHOUT_TESTS else "tests"
+        seconds[key] = round(seconds.get(key, 0.0) + spent, 4)
+    return seconds
 
 
 def _request(home: Home, run_id: str) -> RunRequest:
     return RunRequest(home=home, run_id=run_id, feeds=SAMPLE_FEEDS)
 
 
-def _build(home: Home, resource_types: tuple[str, ...]) -> int:
-    settings = replace(_request(home, "bench-build").build_settings(), resource_types=resource_types)
-    DbtRunner(settings).build().require_success()
-    return operations.rows_loaded(home)
-
-
 def main() -> None:
-    """`python -m bench.steps STEP ORDERS`: run one step over the home folder of the environment."""
-    name, orders = sys.argv[1], int(sys.argv[2])
-    rows = STEPS[name](Home.from_environment().ensure(), orders)
-    print(json.dumps({"rows": rows}))
+    """`python -m bench.steps STEP WORDS`: run one step; WORDS is a JSON object."""
+    name, words = sys.argv[1], json.loads(sys.argv[2])
+    facts = STEPS[name](Home.from_environment().ensure(), words)
+    print(json.dumps(facts))
 
 
 if __name__ == "__main__":

@@ -3,32 +3,86 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import bench.__main__ as bench_command
-from bench import steps as bench_steps
-from bench.measure import Measurement, describe_machine, measure_step
+from bench.figures import against_hand, growth, median_by_name, median_of, ratio, total
+from bench.measure import MEMORY_LIMIT, Measurement, describe_machine, measure_step
+from bench.plans import BenchPlan, orders_of_a_day, plan_for
 from bench.report import LABELS, write_report
 
-
-def measurement(step: str, seconds: float = 2.0, rows: int = 1_000, **changes: float) -> Measurement:
-    return Measurement(step, seconds, changes.get("cpu_seconds", 3.0), changes.get("peak_mib", 512.4), rows)
+PLAN = BenchPlan(orders=400, day_orders=10, days=40, measured_days=1)
 
 
-def result(orders: int, **seconds: float) -> dict[str, Any]:
-    listed = [measurement(step, seconds.get(step, 2.0)) for step in bench_steps.STEPS]
-    return {"machine": {"cores": 2}, "orders": orders, "steps": [found.as_dict() for found in listed]}
+def measurement(step: str, seconds: float = 2.0, rows: int = 1_000, **facts: Any) -> Measurement:
+    return Measurement(step, seconds, cpu_seconds=seconds * 2, peak_mib=512.4, rows=rows, facts=facts)
+
+
+def day(seconds: float = 30.0, **nodes: float) -> Measurement:
+    stages = {"start": 4.0, "load": 6.0, "build and test": seconds - 12, "publish": 2.0}
+    return measurement("day", seconds + 1, until_published=seconds, stages=stages, nodes=nodes)
+
+
+def history(days: list[Measurement], *, by_hand: dict[str, float] | None = None) -> dict[str, Any]:
+    build = measurement(
+        "build_models",
+        40.0,
+        marts_seconds=30.0,
+        quality_seconds=5.0,
+        nodes={"fct_orders": 10.0, "fct_returns": 2.0, "stg_store__orders": 8.0, "quality_runs": 1.0},
+    )
+    steps = [measurement("generate"), measurement("ingest"), build]
+    if by_hand:
+        steps.append(measurement("handwritten", 25.0, sql_seconds=20.0, marts=by_hand))
+    steps.append(measurement("publish"))
+    return {
+        "plan": asdict(PLAN),
+        "steps": [step.as_dict() for step in steps],
+        "build_nodes": build.facts["nodes"],
+        "by_hand": by_hand or {},
+        "first_day": day(90.0).as_dict(),
+        "days": [found.as_dict() for found in days],
+        "day_nodes": median_by_name([found.facts["nodes"] for found in days]),
+        "day_stages": median_by_name([found.facts["stages"] for found in days]),
+    }
+
+
+def result(orders: int, *, with_runs: bool = False) -> dict[str, Any]:
+    runs = [measurement("run_without_dagster", 10.0), measurement("run_with_dagster", 12.5)]
+    nodes = {"fct_orders": 0.5, "fct_returns": 0.1, "stg_store__orders": 0.4, "mart_x": 3.0, "tests": 9.0}
+    fixed = [
+        measurement(
+            "build_models", 7.5, marts_seconds=4.0, quality_seconds=1.0, nodes={"a": 0.04, "b": 0.06}
+        ),
+        day(14.0),
+    ]
+    return {
+        "machine": {"cores": 2},
+        "orders": orders,
+        "day_orders": 10,
+        "whole": history(
+            [day(28.0, **nodes), day(44.0, **nodes), day(30.0, **nodes)],
+            by_hand={"shared": 4.0, "fct_orders": 4.0, "fct_returns": 3.0, "checkpoint": 1.0},
+        ),
+        "half": history([day(20.0, fct_orders=0.5, fct_returns=0.1, stg_store__orders=0.2, mart_x=1.5)]),
+        "fixed": [step.as_dict() for step in fixed],
+        "runs": [step.as_dict() for step in runs] if with_runs else [],
+    }
 
 
 def test_a_step_runs_in_a_process_of_its_own_over_its_home_and_tells_its_rows(tmp_path: Path) -> None:
     home = tmp_path / "home"
-    found = measure_step("generate", home, orders=100)
+    found = measure_step("generate", home, plan=asdict(PLAN), first=0, last=0)
     assert found.step == "generate"
-    assert found.rows > 100  # order lines
-    assert list(home.joinpath("landing").rglob("*.csv"))
+    assert found.rows > 400  # order lines
+    assert found.facts["files"] == len(
+        [path for path in home.joinpath("landing").rglob("*") if path.is_file()]
+    )
     # A process of Python with arrow in it has used something.
     assert found.seconds > 0
     assert found.cpu_seconds > 0
@@ -37,7 +91,7 @@ def test_a_step_runs_in_a_process_of_its_own_over_its_home_and_tells_its_rows(tm
 
 def test_a_step_that_fails_says_why(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match=r"(?s)step juggle failed:.*KeyError: 'juggle'"):
-        measure_step("juggle", tmp_path / "home", orders=100)
+        measure_step("juggle", tmp_path / "home")
 
 
 def test_rows_per_second_survive_a_step_that_took_no_time() -> None:
@@ -48,50 +102,132 @@ def test_rows_per_second_survive_a_step_that_took_no_time() -> None:
 def test_the_machine_is_described_with_the_versions_that_decide() -> None:
     found = describe_machine()
     assert {"date", "cores", "memory_gib", "python", "duckdb", "dbt-core", "dagster"} <= set(found)
+    assert found["memory_limit"] == MEMORY_LIMIT
     assert json.loads(json.dumps(found)) == found
 
 
-def test_every_measured_step_has_a_label() -> None:
-    assert set(LABELS) == set(bench_steps.STEPS)
-    assert set(bench_command.STEPS) < set(LABELS)
+@pytest.mark.parametrize(("orders", "day_orders"), [(20_000, 50), (1_000_000, 1_000), (10_000_000, 10_000)])
+def test_the_days_of_a_plan_have_the_orders_asked_for(orders: int, day_orders: int) -> None:
+    plan = plan_for(orders, day_orders)
+    assert orders_of_a_day(plan.sample) == pytest.approx(day_orders, rel=0.05)
+    assert plan.sample.deliveries == plan.measured_days + 1
+    assert plan.sample.orders == orders
 
 
-def test_the_report_has_a_line_a_step_and_the_two_ratios() -> None:
-    text = write_report(
-        [result(1_000), result(20_000, run_with_dagster=3.0, build_with_tests=5.0, build_models=4.0)]
-    )
-    assert text.count("# Measurements") == 1
-    first, second = text.split("\n## ")[1:]
-    assert first.startswith("1,000 orders\n\ncores 2\n")
-    table = [line for line in second.splitlines() if line.startswith("|")]
-    assert len(table) == 2 + len(LABELS)
-    assert "| whole run, Dagster | 3.0 | 3.0 | 1,000 | 333 | 512 |" in table
-    assert "1.00 times the plain one" in first
-    assert "1.50 times the plain one" in second
-    assert "1.25 times the build without" in second
+def test_a_plan_keeps_a_month_of_history_where_its_days_would_be_fewer() -> None:
+    assert plan_for(100, 1_000).sample.history_days == 30
 
 
 @pytest.mark.parametrize(
     ("seconds", "median"), [([7.0], 7.0), ([9.0, 1.0, 2.0], 2.0), ([1.0, 2.0, 4.0, 100.0], 3.0)]
 )
-def test_the_whole_runs_are_told_by_their_medians_and_the_highest_peak(
+def test_repeated_steps_are_told_by_their_medians_and_the_highest_peak(
     seconds: list[float], median: float
 ) -> None:
-    found = bench_command._median(
-        [measurement("run_with_dagster", taken, cpu_seconds=taken * 2, peak_mib=taken) for taken in seconds]
-    )
-    assert (found.step, found.seconds, found.cpu_seconds) == ("run_with_dagster", median, median * 2)
+    found = median_of([Measurement("day", taken, taken * 2, taken, 1_000) for taken in seconds])
+    assert (found.step, found.seconds, found.cpu_seconds) == ("day", median, median * 2)
     assert found.peak_mib == max(seconds)
-    assert found.rows == 1_000
+
+
+def test_nodes_are_told_by_their_medians_over_the_runs_that_had_them() -> None:
+    runs = [{"a": 1.0, "b": 5.0}, {"a": 3.0}, {"a": 2.0, "b": 7.0}]
+    assert median_by_name(runs) == {"a": 2.0, "b": 6.0}
+
+
+def test_sums_and_ratios_survive_what_is_not_there() -> None:
+    assert total({"a": 1.0, "b": 2.0}) == 3.0
+    assert total({"a": 1.0, "b": 2.0}, ["b", "c"]) == 2.0
+    assert ratio(1.0, 4.0) == 0.25
+    assert ratio(1.0, 0.0) is None
+
+
+def test_growth_lists_the_dearest_first_and_adds_up_what_is_too_small_to_list() -> None:
+    rows = growth({"large": 2.0, "small": 0.1}, {"small": 0.05, "large": 6.0, "smaller": 0.05, "middle": 3.9})
+    assert [(row.name, row.half_seconds, row.factor) for row in rows] == [
+        ("large", 2.0, 3.0),
+        ("middle", 0.0, None),
+        ("2 others", 0.1, 1.0),
+    ]
+    assert [row.share for row in rows] == pytest.approx([0.6, 0.39, 0.01])
+    assert growth({}, {}) == []
+
+
+def test_models_are_set_against_the_statements_that_do_their_work() -> None:
+    nodes = {"fct_a": 3.0, "fct_b": 9.0, "stg_a": 2.0, "int_b": 4.0, "quality_runs": 50.0}
+    by_hand = {"shared": 1.0, "fct_a": 4.0, "fct_b": 5.0, "checkpoint": 0.5}
+    assert against_hand(nodes, by_hand) == [("shared", 6.0, 1.5), ("fct_b", 9.0, 5.0), ("fct_a", 3.0, 4.0)]
+
+
+def test_the_report_has_a_line_a_step_and_its_ratios() -> None:
+    text = write_report([result(1_000), result(20_000, with_runs=True)])
+    assert text.count("# Measurements") == 1
+    first, second = text.split("\n## ")[1:]
+    assert first.startswith("1,000 orders\n\ncores 2\n")
+    assert "| one day, median | 31.0 | 62.0 | 1,000 | 32 | 512 |" in first
+    assert "| full build of the public marts ÷ by hand | 1.50 (30.0 s ÷ 20.0 s) |" in first
+    assert "quality models included | 1.60 |" in first
+    assert "| a day from process start to published | 30.0 s (start 4.0 s, load 6.0 s" in first
+    assert "| the first day after the full build | 90.0 s |" in first
+    assert "| event and daily facts, day ÷ full build | 1/20.0 (0.60 s ÷ 12.00 s) |" in first
+    assert "| the same with the incremental models below them | 1/20.0 (1.00 s ÷ 20.00 s) |" in first
+    assert "| facts' day, whole ÷ half of the history | 1.00 |" in first
+    assert "| the same with the incremental models below them | 1.25 |" in first
+    assert "| the whole day, whole ÷ half of the history | 1.50 |" in first
+    assert "| 7.5 s, of which 0.1 s in 2 models |" in first
+    assert "| mart_x | 1.50 | 3.00 | 2.00 | 75% |" in first
+    assert "| fct_orders | 10.00 | 4.00 | 2.50 |" in first
+    assert "under Dagster" not in first
+    assert "| whole run under Dagster ÷ plain | 1.25 |" in second
+
+
+def test_every_measured_step_has_a_label() -> None:
+    shown = {step["step"] for found in [result(1, with_runs=True)] for step in found["whole"]["steps"]}
+    assert shown | {"day", "run_without_dagster", "run_with_dagster"} == set(LABELS)
+
+
+def test_a_history_is_built_both_ways_on_the_same_raw_tables_and_its_days_follow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured: list[str] = []
+
+    def measure(step: str, home: Path, **words: Any) -> Measurement:
+        home.mkdir(parents=True, exist_ok=True)
+        warehouse = home / "warehouse.duckdb"
+        measured.append(step if step != "generate" else f"generate {words['first']}-{words['last']}")
+        if step == "ingest":
+            warehouse.write_text("raw")
+        if step == "build_models":
+            assert warehouse.read_text() == "raw"
+            warehouse.write_text("built")
+            return measurement(step, nodes={"fct_orders": 1.0}, marts_seconds=1.0, quality_seconds=1.0)
+        if step in {"handwritten", "compare"}:
+            assert warehouse.read_text() == "built"
+            assert words["memory_limit"] == MEMORY_LIMIT
+        if step == "handwritten":
+            Path(words["output"]).touch()
+            return measurement(step, marts={"fct_orders": 1.0}, sql_seconds=1.0)
+        return day(20.0, fct_orders=0.1) if step == "day" else measurement(step)
+
+    monkeypatch.setattr(bench_command, "measure_step", measure)
+    found = bench_command.measure_history(tmp_path / "whole", PLAN, repeats=2, by_hand=True)
+    assert measured == [
+        "generate 0-0", "ingest",
+        "build_models", "handwritten", "compare", "build_models", "handwritten",
+        "publish", "generate 1-1", "day", "generate 2-2", "day",
+    ]  # fmt: skip
+    assert found["by_hand"] == {"fct_orders": 1.0}
+    assert found["day_nodes"] == {"fct_orders": 0.1}
+    assert len(found["days"]) == 1  # the first day is told apart
+    assert not (tmp_path / "whole").exists()
 
 
 def test_the_two_whole_runs_are_paired_on_fresh_homes_that_share_the_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    measured: list[tuple[str, str]] = []
+    measured: list[str] = []
 
-    def measure(step: str, home: Path, *, orders: int) -> Measurement:
-        measured.append((step, home.name))
+    def measure(step: str, home: Path, **words: Any) -> Measurement:
+        measured.append(step)
         if step == "generate":
             (home / "landing").mkdir(parents=True)
             (home / "landing" / "orders.csv").touch()
@@ -102,12 +238,11 @@ def test_the_two_whole_runs_are_paired_on_fresh_homes_that_share_the_files(
         return measurement(step)
 
     monkeypatch.setattr(bench_command, "measure_step", measure)
-    found = bench_command.measure_all(tmp_path, orders=100, pairs=2)
+    found = bench_command.measure_runs(tmp_path, orders=1_000, day_orders=10, pairs=2)
     pair = ["run_without_dagster", "run_with_dagster"]
-    assert [step for step, _ in measured] == [*bench_command.STEPS, *pair, *pair]
-    assert {home for step, home in measured if not step.startswith("run_")} == {"home"}
-    assert [step.step for step in found] == [*bench_command.STEPS, *pair]
-    assert (tmp_path / "home" / "landing" / "orders.csv").exists()
+    assert measured == ["generate", *pair, *pair]
+    assert [step.step for step in found] == pair
+    assert bench_command.measure_runs(tmp_path, orders=1_000, day_orders=10, pairs=0) == []
 
 
 def test_the_command_writes_json_and_the_page_over_all_sizes(
@@ -115,29 +250,29 @@ def test_the_command_writes_json_and_the_page_over_all_sizes(
 ) -> None:
     scratches: list[Path] = []
 
-    def measure_all(scratch: Path, *, orders: int, pairs: int) -> list[Measurement]:
+    def measure_all(scratch: Path, *, orders: int, **words: int) -> dict[str, Any]:
         scratches.append(scratch)
         assert scratch.is_dir()
-        return [measurement(step) for step in LABELS]
+        assert words["day_orders"] == {20_000: 50, 300_000: 300}[orders]
+        return {name: value for name, value in result(orders).items() if name not in {"machine", "orders"}}
 
     monkeypatch.setattr(bench_command, "FOLDER", tmp_path)
     monkeypatch.setattr(bench_command, "measure_all", measure_all)
-    bench_command.main(["--orders", "20000", "--folder", str(tmp_path)])
+    bench_command.main(["--orders", "300000", "--folder", str(tmp_path)])
     assert not (tmp_path / "README.md").exists()
-    bench_command.main(["--orders", "3000", "--readme"])
-    written = json.loads((tmp_path / "results" / "3000.json").read_text())
-    assert written["orders"] == 3_000
-    assert [step["step"] for step in written["steps"]] == list(LABELS)
+    bench_command.main(["--orders", "20000", "--readme"])
+    written = json.loads((tmp_path / "results" / "20000.json").read_text())
+    assert written["orders"] == 20_000
     page = (tmp_path / "README.md").read_text()
-    assert page.index("## 3,000 orders") < page.index("## 20,000 orders")  # by size, not by name
-    assert "## 20,000 orders" in capsys.readouterr().out
+    assert page.index("## 20,000 orders") < page.index("## 300,000 orders")  # by size, not by name
+    assert "## 300,000 orders" in capsys.readouterr().out
     assert not any(scratch.exists() for scratch in scratches)
 
 
 def test_the_command_leaves_no_data_behind_when_a_step_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(scratch: Path, *, orders: int, pairs: int) -> list[Measurement]:
+    def fail(scratch: Path, **words: int) -> dict[str, Any]:
         (scratch / "large").touch()
         raise RuntimeError("step ingest failed")
 
@@ -145,3 +280,4 @@ def test_the_command_leaves_no_data_behind_when_a_step_fails(
     with pytest.raises(RuntimeError, match="ingest"):
         bench_command.main(["--folder", str(tmp_path)])
     assert list(tmp_path.iterdir()) == []
+    shutil.rmtree(tmp_path)
