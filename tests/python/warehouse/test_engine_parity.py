@@ -1,0 +1,131 @@
+"""The same deliveries make the same marts on DuckDB and on Postgres: every row, every column, every digit."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from conftest import SAMPLE_FEEDS, TOKEN_KEY, SampleRun, environment
+from postgres_server import PostgresDatabase, PostgresServer
+
+from ingestion.feed import load_feeds
+from ingestion.service import IngestionService
+from ingestion.warehouses import open_warehouse
+from ingestion.warehouses.base import Warehouse
+from orchestration.dbt_runner import BuildSettings, DbtRunner
+from settings.home import HOME_VARIABLE, PROJECT_ROOT, Home
+
+MARTS = sorted(path.stem for path in (PROJECT_ROOT / "models" / "marts").rglob("*.sql"))
+BELIEF_TIMES = {"dbt_scd_id", "dbt_updated_at", "dbt_valid_from", "dbt_valid_to"}  # when a run took place
+SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Engines:
+    """The sample company in both warehouses, built and tested."""
+
+    embedded: Warehouse
+    server: Warehouse
+    database: PostgresDatabase
+
+    def relation(self, name: str) -> str:
+        (schema,) = self.embedded.query(
+            "select table_schema from information_schema.tables where table_name = ?"
+            " and table_schema in ('marts', 'intermediate')",
+            [name],
+        ).rows[0]
+        return f"{schema}.{name}"
+
+    def differences(self, relation: str, without: set[str] = frozenset()) -> str:  # type: ignore[assignment]
+        """What one of them has and the other has not; empty where they are equal."""
+        embedded, server = (
+            rows_of(warehouse, relation, without) for warehouse in (self.embedded, self.server)
+        )
+        assert embedded, f"the sample has nothing to compare in {relation}"
+        lines = [f"only {engine}: {row}" for engine, row in unequal(embedded, server)]
+        return "\n".join([f"{relation}: {len(lines)} rows differ", *lines[: 2 * SHOWN]]) if lines else ""
+
+
+def rows_of(warehouse: Warehouse, relation: str, without: set[str]) -> list[str]:
+    """Rows as texts that show type, scale and every bit, in one order."""
+    records = warehouse.query(f"select * from {relation}").records()
+    return sorted(
+        repr([(name, value) for name, value in row.items() if name not in without]) for row in records
+    )
+
+
+def unequal(embedded: list[str], server: list[str]) -> Iterator[tuple[str, str]]:
+    left, right = list(embedded), list(server)
+    while left or right:
+        if left and right and left[-1] == right[-1]:
+            left.pop()
+            right.pop()
+        elif not right or (left and left[-1] > right[-1]):
+            yield "on DuckDB", left.pop()
+        else:
+            yield "on Postgres", right.pop()
+
+
+@pytest.fixture(scope="module")
+def engines(
+    sample_run: SampleRun, postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Engines]:
+    home = Home(tmp_path_factory.mktemp("server") / "home").ensure()
+    shutil.copytree(sample_run.landing, home.landing, dirs_exist_ok=True)  # file times too
+    database = postgres_server.create_database()
+    settings = {
+        **database.environment,
+        HOME_VARIABLE: str(home.root),
+        "DBT_PROFILES_DIR": str(PROJECT_ROOT),
+        "TILLHOUSE_TOKEN_KEY": TOKEN_KEY,
+    }
+    with environment(**settings):
+        feeds = load_feeds(SAMPLE_FEEDS, home)
+        report = IngestionService(home, feeds, target="postgres").ingest("run")
+        assert not report.blocking
+        build = DbtRunner(BuildSettings(home, target="postgres", unit_tests=True)).build()
+        assert [(result.name, result.message) for result in build.failures] == []
+        with (
+            closing(open_warehouse("duckdb", sample_run.home, read_only=True)) as embedded,
+            closing(open_warehouse("postgres", home, read_only=True)) as server,
+        ):
+            yield Engines(embedded, server, database)
+    postgres_server.drop_database(database)
+
+
+@pytest.mark.parametrize("mart", MARTS)
+def test_a_mart_is_equal_on_both_engines(engines: Engines, mart: str) -> None:
+    found = engines.differences(engines.relation(mart))
+    assert not found, found
+
+
+def test_what_was_known_when_is_equal_but_for_the_times_of_the_runs(engines: Engines) -> None:
+    found = engines.differences("snapshots.snap_store__products", BELIEF_TIMES)
+    assert not found, found
+
+
+def test_times_of_belief_are_in_utc_whatever_the_server_says(engines: Engines) -> None:
+    """The server of the tests keeps another zone, half a day away."""
+    (seconds,) = engines.server.query(
+        "select cast(max(abs(extract(epoch from dbt_valid_from - (now() at time zone 'UTC')))) as double precision)"
+        " from snapshots.snap_store__products"
+    ).rows[0]
+    assert seconds < 3600
+
+
+def test_columns_have_the_same_names_and_order(engines: Engines) -> None:
+    def columns(warehouse: Warehouse) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        rows: list[tuple[Any, ...]] = warehouse.query(
+            "select table_name, column_name from information_schema.columns"
+            " where table_schema in ('marts', 'quality') order by table_name, ordinal_position"
+        ).rows
+        for table, column in rows:
+            found.setdefault(table, []).append(column)
+        return found
+
+    assert columns(engines.embedded) == columns(engines.server)
