@@ -14,8 +14,12 @@
     )
 {%- endmacro %}
 
+{# Most quantities are 1, and arithmetic of that width is dear. #}
 {% macro multiply_money(quantity, unit_amount) -%}
-    {{ rounded_money(exact_product(quantity, unit_amount)) }}
+    case
+        when {{ quantity }} = 1 then {{ money(unit_amount) }}
+        else {{ rounded_money(exact_product(quantity, unit_amount)) }}
+    end
 {%- endmacro %}
 
 {# 19 + 18 digits, 12 decimals. Most amounts are in the reporting currency, and arithmetic of that width is dear. #}

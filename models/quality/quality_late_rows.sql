@@ -11,7 +11,7 @@
 
 -- Late: first delivered after newer rows of its location, or after rows of a later business date of its feed.
 -- So a new version of a known key is never late, neither is a location whose file of the day comes second.
-with first_deliveries as (
+with dated_deliveries as (
 
     {% for entity, row in entities.items() %}
         select
@@ -20,11 +20,7 @@ with first_deliveries as (
             min(coalesce({{ row.location or "''" }}, '')) as location_id,
             min(_load_sequence) as load_sequence,
             min({{ row.event }}) as event_at,
-            {% if entity == 'store.inventory' %}
-                min(snapshot_date) as event_date
-            {% else %}
-                min({{ business_date(row.event, '_business_timezone') }}) as event_date
-            {% endif %}
+            {{ "'UTC'" if entity == 'store.inventory' else 'min(_business_timezone)' }} as business_timezone
         from {{ source('raw', entity | replace('.', '_')) }}
         where {{ row.event }} is not null
         group by
@@ -34,6 +30,21 @@ with first_deliveries as (
             union all
         {% endif %}
     {% endfor %}
+
+),
+
+{{ with_local_time('dated_deliveries', 'event_at', 'event_at_local', timezone='business_timezone') }},
+
+first_deliveries as (
+
+    select
+        entity,
+        feed,
+        location_id,
+        load_sequence,
+        event_at,
+        cast(event_at_local as date) as event_date
+    from localised
 
 ),
 

@@ -57,6 +57,22 @@ with orders as (
 
 ),
 
+-- An end in place of an open one: with `or` in the join engines compare every line with every version.
+versions as (
+
+    select
+        product_version_key,
+        source_system,
+        product_id,
+        category,
+        list_price,
+        unit_cost,
+        valid_from,
+        coalesce(valid_to, cast('9999-12-31 00:00:00' as timestamp)) as valid_to
+    from {{ ref('int_products_versioned') }}
+
+),
+
 exchange_rates as (
 
     select
@@ -105,12 +121,12 @@ store_lines as (
         on
             items.order_id = shares.order_id
             and items.line_id = shares.line_id
-    left join {{ ref('int_products_versioned') }} as versions
+    left join versions
         on
             items.source_system = versions.source_system
             and items.product_id = versions.product_id
             and orders.ordered_at >= versions.valid_from
-            and (versions.valid_to is null or orders.ordered_at < versions.valid_to)
+            and orders.ordered_at < versions.valid_to
 
 ),
 
