@@ -16,7 +16,7 @@ from pathlib import Path
 
 import duckdb
 
-# Rewriting a part of this size takes half a CPU second (31 columns); half of it doubles the files, and a query over
+# Rewriting a part of this size takes half a CPU second (43 columns); half of it doubles the files, and a query over
 # all of them opens each. A part may grow by a quarter before it is cut, lest late rows split it into crumbs.
 FULL_ROWS = 250_000
 GROWTH = 5 / 4
@@ -157,10 +157,10 @@ class PartWriter:
         path = self.folder / file
         for folder in (self.folder, path.parent):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # zstd: a quarter more CPU than snappy to write, 40 % fewer bytes, and as fast to read.
+        # At its first level zstd writes as fast as snappy and makes files of two thirds the size, as fast to read.
         written = self.connection.execute(
             f"copy (select * from {self.source} where {condition}) to '{quoted(path)}'"
-            " (format parquet, compression zstd)"
+            " (format parquet, compression zstd, compression_level 1)"
         ).fetchone()
         path.chmod(0o600)
         sync(path)
