@@ -146,6 +146,10 @@ class Session:
             run_id=self.run_id,
             rows_read=rows_of_file([entity.outcome for entity in record.entities]),
             loaded_at=datetime.now(UTC),
+            # A run that broke off has left these out of the ledger; a withdrawal finds the rows by them.
+            engine=entry.engine or record.entry.engine,
+            contract_version=entry.contract_version or record.entry.contract_version,
+            bronze_paths=entry.bronze_paths or record.entry.bronze_paths,
         )
         write_record(folder, replace(record, entry=loaded))
         self.load(loaded, record.entities, stale, action=action, fingerprint=fingerprint)
