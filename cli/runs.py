@@ -55,6 +55,12 @@ Seed = Annotated[int, typer.Option(help="The same seed gives the same files.")]
 AsOf = Annotated[
     str, typer.Option("--as-of", help="As-of date YYYY-MM-DD. [default: latest order date per system]")
 ]
+AllChecks = Annotated[
+    bool,
+    typer.Option(
+        "--all-checks", help="Check all rows, also where nothing is new, and not only those that changed."
+    ),
+]
 FullRefresh = Annotated[
     bool, typer.Option("--full-refresh", help="Rebuild all models even where nothing is new.")
 ]
@@ -79,7 +85,11 @@ def demo(orders: Orders = 24_000, seed: Seed = 7) -> int:
 
 
 def run(
-    feeds: Feeds = None, as_of: AsOf = "", target: Target = DEFAULT_TARGET, full_refresh: FullRefresh = False
+    feeds: Feeds = None,
+    as_of: AsOf = "",
+    target: Target = DEFAULT_TARGET,
+    full_refresh: FullRefresh = False,
+    all_checks: AllChecks = False,
 ) -> int:
     """Load what is new, build, test and publish the marts.
 
@@ -95,6 +105,7 @@ def run(
         as_of=read_date("--as-of", as_of),
         target=target,
         full_refresh=full_refresh,
+        all_checks=all_checks,
     )
 
 
@@ -135,7 +146,15 @@ def _deliver(home: Home, *, orders: int, seed: int, first: int, last: int | None
     )
 
 
-def _run(home: Home, *, feeds: Path | None, as_of: date | None, target: str, full_refresh: bool) -> int:
+def _run(
+    home: Home,
+    *,
+    feeds: Path | None,
+    as_of: date | None,
+    target: str,
+    full_refresh: bool,
+    all_checks: bool = False,
+) -> int:
     from cli.progress import progress  # noqa: PLC0415  (not for `--help`)
 
     started = time.monotonic()
@@ -143,7 +162,9 @@ def _run(home: Home, *, feeds: Path | None, as_of: date | None, target: str, ful
         tell("reading the project")
         from orchestration.run import run_daily  # noqa: PLC0415  (Dagster takes seconds to import; `--help` must not)
 
-        outcome = run_daily(home, feeds=feeds, as_of=as_of, target=target, full_refresh=full_refresh)
+        outcome = run_daily(
+            home, feeds=feeds, as_of=as_of, target=target, full_refresh=full_refresh, all_checks=all_checks
+        )
     _summarise(home, outcome, time.monotonic() - started)
     return int(ExitCode.DATA_REJECTED if outcome.row.files_rejected else ExitCode.OK)
 

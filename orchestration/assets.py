@@ -51,6 +51,7 @@ class WarehouseRun(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     Attributes:
         home, feeds: folders and files; empty for those of the environment.
+        all_checks: check all rows, also where nothing is new, and not only those that changed.
         as_of: a date, YYYY-MM-DD; empty for the latest order date of each system.
         reload_feed, reload_batch, reload_file: what to replay from bronze in place of loading new files.
         reload_all: replay every feed.
@@ -61,6 +62,7 @@ class WarehouseRun(dg.ConfigurableResource):  # type: ignore[type-arg]
     target: str = "duckdb"
     as_of: str = ""
     full_refresh: bool = False
+    all_checks: bool = False
     engine: str = "duckdb"
     reload_feed: str = ""
     reload_batch: str = ""
@@ -92,6 +94,7 @@ class WarehouseRun(dg.ConfigurableResource):  # type: ignore[type-arg]
             target=self.target,
             as_of=date.fromisoformat(self.as_of) if self.as_of else None,
             full_refresh=self.full_refresh,
+            all_checks=self.all_checks,
             engine=self.engine,
             replay=Replay(
                 feed=self.reload_feed or None,

@@ -23,6 +23,7 @@ from settings.home import HOME_VARIABLE, PROJECT_ROOT, Home
 from settings.profile import profiles_directory
 
 CURRENCY_VARIABLE = "TILLHOUSE_REPORTING_CURRENCY"  # read by the macro reporting_currency
+CHECKS_VARIABLE = "TILLHOUSE_CHECKS"  # read by the macro rows_to_check
 FAILED_STATUSES = frozenset({"error", "fail", "runtime error"})
 NOT_RUN_STATUSES = frozenset({"skipped", "no-op"})
 CHECKS_SUFFIX = "_checks_hold"  # a test that packs the checks of a table is called by the table's name
@@ -46,6 +47,8 @@ class BuildSettings:
     resource_types: tuple[str, ...] = ()
     # Unit tests judge the code, not the data: CI runs them, a daily run need not.
     unit_tests: bool = False
+    # Checks look at the rows that changed since they last passed; CI and the weekly run look at all.
+    only_touched: bool = False
 
 
 @dataclass(frozen=True)
@@ -227,10 +230,26 @@ class DbtRunner:
         os.environ[HOME_VARIABLE] = str(self.settings.home.root)
         settings = replace(self.settings, select=select) if select else self.settings
         words = dbt_arguments(command, settings, profiles_dir=profiles_directory())
-        outcome = dbtRunner(manifest=manifest).invoke(words)
+        with _rhythm(settings):
+            outcome = dbtRunner(manifest=manifest).invoke(words)
         if outcome.exception is not None and not isinstance(outcome.exception, Exception):
             raise outcome.exception  # Ctrl-C, which dbt hands back as if it were a failure of the project
         return outcome
+
+
+@contextmanager
+def _rhythm(settings: BuildSettings) -> Iterator[None]:
+    """Tell the macro `rows_to_check` what to look at. A variable of dbt would make it parse the project anew."""
+    former = os.environ.get(CHECKS_VARIABLE)
+    if settings.only_touched:
+        os.environ[CHECKS_VARIABLE] = "touched"
+    try:
+        yield
+    finally:
+        if settings.only_touched and former is None:
+            del os.environ[CHECKS_VARIABLE]
+        elif former is not None:
+            os.environ[CHECKS_VARIABLE] = former
 
 
 @contextmanager

@@ -24,7 +24,9 @@ DAILY_JOB = "daily"
 FULL_REFRESH_JOB = "full_refresh"
 RELOAD_JOB = "reload"
 # Early in the business day, and at an hour that no change to or from summer time skips or repeats.
+WEEKLY_CHECKS_JOB = "weekly_checks"
 DAILY_CRON = "0 6 * * *"
+WEEKLY_CRON = "0 8 * * 0"  # after Sunday's daily run
 ANY_WINTER_DAY = datetime(2026, 1, 15, tzinfo=UTC)
 SENSOR_SECONDS = 60
 MOST_ATTEMPTS = 3  # a landing folder that failed three times needs a person, not a fourth run
@@ -54,6 +56,11 @@ def build_definitions(
         "then builds, tests and publishes.",
         reload_all=True,
     )
+    weekly_checks = _job(
+        WEEKLY_CHECKS_JOB,
+        "The daily job with every check on all rows, also where nothing is new.",
+        all_checks=True,
+    )
     return dg.Definitions(
         assets=[
             *landing_assets(feeds),
@@ -61,14 +68,20 @@ def build_definitions(
             dbt_assets(manifest, runner),
             published_asset(manifest),
         ],
-        jobs=[daily, full_refresh, reload],
+        jobs=[daily, full_refresh, reload, weekly_checks],
         schedules=[
             dg.ScheduleDefinition(
                 name="every_day",
                 job=daily,
                 cron_schedule=DAILY_CRON,
                 execution_timezone=schedule_timezone(feeds),
-            )
+            ),
+            dg.ScheduleDefinition(
+                name="every_week",
+                job=weekly_checks,
+                cron_schedule=WEEKLY_CRON,
+                execution_timezone=schedule_timezone(feeds),
+            ),
         ],
         sensors=[landing_sensor(daily)],
         resources={"warehouse": WarehouseRun.configure_at_launch()},

@@ -57,12 +57,17 @@ class RunRequest:
     target: str = "duckdb"
     as_of: date | None = None
     full_refresh: bool = False
+    all_checks: bool = False
     engine: str = "duckdb"
     replay: Replay = Replay()
 
     def build_settings(self) -> BuildSettings:
         return BuildSettings(
-            home=self.home, target=self.target, as_of=self.as_of, full_refresh=self.full_refresh
+            home=self.home,
+            target=self.target,
+            as_of=self.as_of,
+            full_refresh=self.full_refresh,
+            only_touched=not self.all_checks,
         )
 
 
@@ -144,6 +149,7 @@ class Pipeline:
         return (
             published is not None
             and not self.request.full_refresh
+            and not self.request.all_checks
             and published.data_fingerprint
             == operations.data_fingerprint(self.request.home, target=self.request.target)
             and published.project_fingerprint == self._project_fingerprint()

@@ -56,6 +56,7 @@ def run_daily(
     target: str = "duckdb",
     as_of: date | None = None,
     full_refresh: bool = False,
+    all_checks: bool = False,
     engine: str = "duckdb",
 ) -> RunOutcome:
     """Ingest, build, test and publish, as the scheduled job does.
@@ -80,6 +81,7 @@ def run_daily(
         "target": target,
         "as_of": as_of.isoformat() if as_of else "",
         "full_refresh": full_refresh,
+        "all_checks": all_checks,
         "engine": engine,
     }
     run_config = {"loggers": QUIET_CONSOLE, "resources": {"warehouse": {"config": settings}}}

@@ -5,21 +5,35 @@
 {%- endmacro %}
 
 
-{# How many rows share their key with another one, or lack a part of it. #}
-{% macro rows_without_own_key(relation, key) -%}
+{# How many rows share their key with another one, or lack a part of it. `rows`: those of which keys are looked at. #}
+{% macro rows_without_own_key(relation, key, rows) -%}
     select coalesce(sum(occurrences), 0)
     from (
         select count(*) as occurrences
-        from {{ relation }}
+        from {{ relation if rows == relation else rows_with_keys_of(relation, key, rows) }}
         group by {{ key | join(', ') }}
         having count(*) > 1 {% for column in key %}or {{ column }} is null {% endfor %}
     ) as repeated
 {%- endmacro %}
 
 
+{# A null key equals nothing, so rows without one come from `rows` alone. #}
+{% macro rows_with_keys_of(relation, key, rows) -%}
+    (
+        select {{ key | join(', ') }}
+        from {{ relation }}
+        where ({{ key | join(', ') }}) in (select {{ key | join(', ') }} from {{ rows }})
+        union all
+        select {{ key | join(', ') }}
+        from {{ rows }}
+        where {% for column in key %}{{ column }} is null{{ ' or ' if not loop.last }}{% endfor %}
+    ) as rows_of_keys
+{%- endmacro %}
+
+
 {% macro rows_without_parent(relation, column, parent, field) -%}
     select count(*)
-    from {{ relation }} as child
+    from (select * from {{ relation }}) as child
     where
         child.{{ column }} is not null
         and not exists (select 1 from {{ parent }} as parent where parent.{{ field }} = child.{{ column }})

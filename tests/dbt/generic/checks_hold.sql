@@ -19,6 +19,7 @@
 {% test checks_hold(
     model, primary_key=[], not_null=[], accepted={}, references={}, same_rows_as=none, rules={}, warnings={}, remedies={}
 ) %}
+    {%- set rows = rows_to_check(model) %}
     {%- set checks = [] %}
     {%- set row_rules = {} %}
     {%- for column in not_null %}
@@ -33,7 +34,7 @@
     {%- do row_rules.update(warnings) %}
 
     {%- if primary_key %}
-        {%- do checks.append({'name': 'primary_key', 'severity': 'error', 'counts': rows_without_own_key(model, primary_key)}) %}
+        {%- do checks.append({'name': 'primary_key', 'severity': 'error', 'counts': rows_without_own_key(model, primary_key, rows)}) %}
     {%- endif %}
     {%- for name in row_rules %}
         {%- set severity = 'warn' if name in warnings else 'error' %}
@@ -42,7 +43,7 @@
     {%- for column, parent in references.items() %}
         {%- do checks.append({
             'name': column ~ '_is_known', 'severity': parent.severity or 'error',
-            'counts': rows_without_parent(model, column, parent.to, parent.field or column)
+            'counts': rows_without_parent(rows, column, parent.to, parent.field or column)
         }) %}
     {%- endfor %}
     {%- if same_rows_as %}
@@ -74,7 +75,7 @@
             {%- for name, expression in row_rules.items() %}
             count(case when ({{ expression }}) then null else 1 end) as {{ name }}{{ ',' if not loop.last }}
             {%- endfor %}
-        from {{ model }}
+        from {{ rows }}
     )
     {%- endif %}
 

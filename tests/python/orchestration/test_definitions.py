@@ -20,6 +20,7 @@ from orchestration.definitions import (
     DAILY_JOB,
     FULL_REFRESH_JOB,
     RELOAD_JOB,
+    WEEKLY_CHECKS_JOB,
     build_definitions,
     defs,
     landing_sensor,
@@ -143,7 +144,12 @@ def test_what_dagster_loads_by_itself_is_all_of_it(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("TILLHOUSE_HOME", str(home.root))
     loaded = loaded_by_dagster()
     assert isinstance(loaded, dg.Definitions)
-    assert {job.name for job in loaded.jobs or []} == {DAILY_JOB, FULL_REFRESH_JOB, RELOAD_JOB}
+    assert {job.name for job in loaded.jobs or []} == {
+        DAILY_JOB,
+        FULL_REFRESH_JOB,
+        RELOAD_JOB,
+        WEEKLY_CHECKS_JOB,
+    }
     (home.feeds / "wrong.yml").write_text("company: shop\nfeeds: 3\n")
     assert isinstance(loaded_by_dagster(), dg.Definitions)
 

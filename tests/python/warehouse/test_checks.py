@@ -191,3 +191,46 @@ def test_every_check_is_a_row_of_the_test_results_passed_or_not(
     first_run = warehouse.rows("select count(*), count(distinct name) from quality.quality_test_results"
                                " where run_id <> 'audited' and is_passed")  # fmt: skip
     assert first_run[0][0] == first_run[0][1] > 180
+
+
+def test_a_daily_run_sees_a_bad_row_that_changed_and_leaves_an_old_one_to_the_whole_suite(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marks = warehouse.rows("select source from state.watermark where consumer = 'tests'")
+    assert {("fct_orders",), ("fct_payments",), ("fct_revenue_daily",), ("stg_store__orders",)} <= set(marks)
+    table = "marts.fct_payments"
+    pick = f"update {table} set amount = amount, exchange_rate = null where payment_key = "
+    warehouse.run(
+        f"create table picked as select payment_key, source_system, order_id, payment_date from {table}"
+        " where not has_missing_order order by 1 limit 2",
+        pick + "(select min(payment_key) from picked)",
+        pick + "(select max(payment_key) from picked)",
+        # The checks have passed until now, and since then one of the two rows has changed.
+        "delete from state.watermark where consumer = 'tests' and source = 'fct_payments'",
+        "insert into state.watermark values ('tests', 'fct_payments', 100)",
+        "insert into state.changed select 'fct_payments', 100 + (payment_key = (select max(payment_key) from picked))"
+        "::int, source_system, order_id, null, payment_date from picked",
+    )
+    whole = broken(warehouse.test("fct_payments"))
+    monkeypatch.setenv("TILLHOUSE_CHECKS", "touched")
+    assert whole["exchange_rate_is_known"] == ("fail", 2)
+    assert broken(warehouse.test("fct_payments")) == {"exchange_rate_is_known": ("fail", 1)}
+    mark = "select sequence from state.watermark where consumer = 'tests' and source = 'fct_payments'"
+    assert warehouse.rows(mark) == [(100,)]  # what failed is looked at again
+
+    # A key that a changed row shares with an old one counts both.
+    warehouse.run(
+        f"update {table} set exchange_rate = 1 where payment_key = (select max(payment_key) from picked)",
+        f"insert into {table} select * replace (date '2000-01-01' as payment_date) from {table}"
+        " where payment_key = (select max(payment_key) from picked)",
+    )
+    assert broken(warehouse.test("fct_payments"))["primary_key"] == ("fail", 2)
+    warehouse.run(
+        f"delete from {table} where payment_date = date '2000-01-01'",
+    )
+    assert broken(warehouse.test("fct_payments")) == {}
+    assert warehouse.rows(mark) == [(101,)]
+
+    # Built anew: everything is looked at.
+    warehouse.run("insert into state.changed (source, sequence) values ('fct_payments', 102)")
+    assert broken(warehouse.test("fct_payments"))["exchange_rate_is_known"] == ("fail", 1)

@@ -1,0 +1,123 @@
+{#
+    Two rhythms of checks. With TILLHOUSE_CHECKS=touched the checks of a table that is rebuilt for what changed look at
+    the rows that changed since they last passed: those that the table has named in the change feed beyond the mark of
+    the consumer `tests`. Without a mark, after a full build, and for every other table, they look at all rows.
+#}
+{% macro rows_to_check(relation) -%}
+    {%- if not execute or env_var('TILLHOUSE_CHECKS', 'all') != 'touched' or not keeps_state() -%}
+        {{ return(relation) }}
+    {%- endif -%}
+    {%- set emits = emitted_columns(relation) -%}
+    {%- if not emits or not has_been_checked(relation.identifier) -%}
+        {{ return(relation) }}
+    {%- endif -%}
+    {%- set columns = ['source_system'] -%}
+    {%- set keys = ['source_system'] -%}
+    {%- if emits.key -%}
+        {%- do columns.append(emits.key) -%}
+        {%- do keys.append('key') -%}
+    {%- endif -%}
+    {%- if emits.day -%}
+        {#- A row without a date is named without a day. -#}
+        {%- do columns.append("coalesce(" ~ emits.day ~ ", date '0001-01-01')") -%}
+        {%- do keys.append("coalesce(day, date '0001-01-01')") -%}
+    {%- endif -%}
+    {%- set rows -%}
+        (
+            select *
+            from {{ relation }}
+            where ({{ columns | join(', ') }}) in (
+                select {{ keys | join(', ') }}
+                from state.changed
+                where
+                    source = '{{ relation.identifier }}'
+                    and sequence > (
+                        select marks.sequence
+                        from state.watermark as marks
+                        where marks.consumer = 'tests' and marks.source = '{{ relation.identifier }}'
+                    )
+            )
+        ) as touched_rows
+    {%- endset -%}
+    {{ return(rows) }}
+{%- endmacro %}
+
+{# Which columns of a table fill the change feed; nothing where a table does not name its rows. #}
+{% macro emitted_columns(relation) -%}
+    {%- set node = graph.nodes.get('model.' ~ project_name ~ '.' ~ relation.identifier) -%}
+    {%- set emits = (node.config.meta.get('emits') or {}) if node else {} -%}
+    {{ return(emits if emits.key or emits.day else {}) }}
+{%- endmacro %}
+
+{% macro has_been_checked(table) -%}
+    {%- set query -%}
+        select count(*)
+        from state.watermark
+        where
+            consumer = 'tests'
+            and source = '{{ table }}'
+            and not exists (
+                select 1
+                from state.changed
+                where
+                    changed.source = watermark.source
+                    and changed.sequence > watermark.sequence
+                    and changed.key is null
+                    and changed.customer_key is null
+                    and changed.day is null
+            )
+    {%- endset -%}
+    {{ return(run_query(query).columns[0].values()[0] == 1) }}
+{%- endmacro %}
+
+{# When nothing failed: the checks have seen all that the tables they ran on had named. #}
+{% macro note_checked(results) -%}
+    {%- if execute and keeps_state() -%}
+        {%- set state = namespace(failed=false, tables=[]) -%}
+        {%- for result in results -%}
+            {%- if result.status | string in ['fail', 'error', 'runtime error', 'skipped', 'partial success'] -%}
+                {%- set state.failed = true -%}
+            {%- elif result.node.resource_type | string == 'test' and result.node.attached_node
+                and result.node.name.endswith('_checks_hold') -%}
+                {%- set node = graph.nodes.get(result.node.attached_node) -%}
+                {%- if node and node.config.meta.get('emits') -%}{%- do state.tables.append(node.alias) -%}{%- endif -%}
+            {%- endif -%}
+        {%- endfor -%}
+        {%- if state.tables and not state.failed %}
+        insert into state.watermark (consumer, source, sequence)
+        select
+            'tests',
+            checked.source,
+            0
+        from (
+            {% for table in state.tables -%}
+            select '{{ table }}' as source {{ 'union all ' if not loop.last }}
+            {%- endfor %}
+        ) as checked
+        where not exists (
+            select 1
+            from state.watermark
+            where
+                watermark.consumer = 'tests'
+                and watermark.source = checked.source
+        );
+        update state.watermark
+        set sequence = newest.sequence
+        from (
+            select
+                numbers.source,
+                max(numbers.sequence) as sequence
+            from (
+                select source, sequence from state.changed
+                union all
+                select source, sequence from state.watermark
+            ) as numbers
+            group by numbers.source
+        ) as newest
+        where
+            watermark.consumer = 'tests'
+            and watermark.source = newest.source
+            and watermark.source in ('{{ state.tables | join("', '") }}');
+        {%- endif -%}
+    {%- endif -%}
+{%- endmacro %}
