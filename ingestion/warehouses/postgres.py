@@ -53,7 +53,7 @@ def open_postgres(target: str, *, read_only: bool = False) -> PostgresWarehouse:
         )
     where = f"{settings.get('host', 'localhost')}:{settings.get('port', '5432')}"
     try:
-        connection = dbapi.connect(_connection_text(settings), autocommit=True)
+        connection = dbapi.connect(connection_text(settings), autocommit=True)
     except adbc_driver_manager.Error as error:
         raise UnavailableError(
             f"the Postgres server {where} cannot be used: {_first_line(error)}",
@@ -215,7 +215,7 @@ class PostgresWarehouse:
             raise StatementError(f"{_first_line(error)} [{state}]") from error
 
 
-def _connection_text(settings: dict[str, str]) -> str:
+def connection_text(settings: dict[str, str]) -> str:
     """`name='value' …` as libpq reads it. What is left out libpq takes from PGPASSWORD, ~/.pgpass and the like."""
     parts = {
         CONNECTION_SETTINGS[name]: text for name, text in settings.items() if name in CONNECTION_SETTINGS
