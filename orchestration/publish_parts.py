@@ -155,8 +155,8 @@ class PartWriter:
     ) -> Part:
         file = f"{self.place}/{label}-{self.name}.parquet"
         path = self.folder / file
-        for folder in (self.folder, path.parent):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in (self.folder, path.parent.parent, path.parent):
+            folder.mkdir(mode=0o700, exist_ok=True)
         # At its first level zstd writes as fast as snappy and makes files of two thirds the size, as fast to read.
         written = self.connection.execute(
             f"copy (select * from {self.source} where {condition}) to '{quoted(path)}'"

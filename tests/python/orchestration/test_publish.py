@@ -46,13 +46,10 @@ def test_only_public_tables_reach_readers_and_views_become_tables(home: Home) ->
     publish_all(home)
     with open_published(home) as connection:
         listed = connection.execute(
-            "select table_schema, table_name, table_type from information_schema.tables order by all"
+            "select table_schema, table_name, table_type from information_schema.tables"
+            " where table_schema <> 'publication' order by all"
         ).fetchall()
-    assert listed == [
-        ("marts", "revenue", "BASE TABLE"),
-        ("publication", "current", "BASE TABLE"),
-        ("quality", "checks", "BASE TABLE"),
-    ]
+    assert listed == [("marts", "revenue", "BASE TABLE"), ("quality", "checks", "BASE TABLE")]
 
 
 def test_a_reader_that_holds_the_former_file_is_not_disturbed(home: Home) -> None:
@@ -82,6 +79,11 @@ def test_a_publication_that_fails_leaves_the_former_one_and_no_remains(home: Hom
     with open_published(home) as connection:
         assert amount(connection) == "1.5000"
     assert [path.name for path in home.root.glob("*next*")] == []
+
+
+def test_a_target_that_cannot_be_published_is_told(home: Home) -> None:
+    with pytest.raises(ConfigurationError, match="redshift cannot be published"):
+        publish(home, [REVENUE], run_id="r", data_fingerprint="d", project_fingerprint="p", target="redshift")
 
 
 def test_what_a_killed_run_left_behind_is_cleared_away(home: Home) -> None:
@@ -148,3 +150,31 @@ def test_public_tables_are_the_enabled_models_of_marts_and_quality() -> None:
         PublicTable("marts", "fct_orders"),
         PublicTable("quality", "quality_orphans"),
     ]
+
+
+def test_keys_and_days_of_a_public_table_are_those_of_its_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = {
+        "resource_type": "model",
+        "unique_id": "model.tillhouse.fct_orders",
+        "schema": "marts",
+        "name": "fct_orders",
+        "alias": None,
+        "fqn": ["tillhouse", "marts", "core", "fct_orders"],
+        "access": "public",
+        "config": {
+            "incremental_strategy": "touched",
+            "meta": {"emits": {"key": "order_id", "day": "order_date"}},
+        },
+    }
+    test = {
+        "resource_type": "test",
+        "attached_node": model["unique_id"],
+        "test_metadata": {"name": "primary_key", "kwargs": {"column_name": "order_key"}},
+    }
+    nodes = {"nodes": {"m": model, "t": test}}
+    assert public_tables(nodes) == [
+        PublicTable("marts", "fct_orders", ("order_key",), day="order_date", feed_key="order_id")
+    ]
+    # A build for review keeps no change feed.
+    monkeypatch.setenv("TILLHOUSE_SCHEMA_PREFIX", "ci_")
+    assert public_tables(nodes) == [PublicTable("marts", "fct_orders", ("order_key",))]
