@@ -1,0 +1,422 @@
+"""Runs a sequence over a home folder of its own, and compares what it leaves with a rebuild from bronze."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+from unittest import mock
+
+import duckdb
+import yaml
+
+from ingestion.feed import Feed, load_feeds
+from ingestion.loader import WarehouseLoader
+from ingestion.service import IngestionService
+from orchestration import publish_duckdb
+from orchestration.dbt_runner import BuildSettings, DbtRunner
+from orchestration.publication import PublicTable, Stamp, public_tables
+from orchestration.publish_duckdb import DuckDBPublisher
+from settings.errors import NotFoundError, TillhouseError
+from settings.home import HOME_VARIABLE, PROJECT_ROOT, Home
+
+from .company import RATES, SMALL_COMPANY, as_csv, feed_file, feed_of
+from .script import Recorder, RunKilledError, Script
+from .sequences import Action, Fault, Published, Run, SameName, Sequence
+
+ARRIVED = 1_775_400_000  # every file's modification time, in epoch seconds: after all delivery times
+SHOWN_ROWS = 5
+
+
+class LoadKilledError(Exception):
+    """The end of the process inside the transaction of a file."""
+
+
+class IncrementalDiffersError(AssertionError):
+    """Marts of an incremental warehouse that are not those of a rebuild from bronze."""
+
+
+@contextmanager
+def environment_of(home: Home) -> Iterator[None]:
+    """The variables that the profile and the tokens are made with."""
+    words = {
+        HOME_VARIABLE: str(home.root),
+        "DBT_PROFILES_DIR": str(PROJECT_ROOT),
+        "TILLHOUSE_TOKEN_KEY": "a key for tests alone, not a secret",
+        "TILLHOUSE_SCHEMA_PREFIX": "",
+        "TILLHOUSE_REPORTING_CURRENCY": "",
+    }
+    with mock.patch.dict(os.environ, words):
+        yield
+
+
+class DuckDBDatabase:
+    """One connection to an embedded warehouse, with one thread: the tables are tiny."""
+
+    def __init__(self, home: Home) -> None:
+        self._connection = duckdb.connect(
+            str(home.warehouse), config={"threads": 1, "preserve_insertion_order": False}
+        )
+
+    def execute(self, sql: str) -> None:
+        self._connection.execute(sql)
+
+    def first_value(self, sql: str) -> object:
+        row = self._connection.execute(sql).fetchone()
+        return row[0] if row else None
+
+    def relations(self) -> set[tuple[str, str]]:
+        found = self._connection.execute(
+            "select schema_name, table_name from duckdb_tables() where not temporary"
+            " union all select schema_name, view_name from duckdb_views() where not internal"
+        )
+        return {(schema, name) for schema, name in found.fetchall()}
+
+    def rollback(self) -> None:
+        with suppress(duckdb.Error):  # where no transaction is open
+            self._connection.rollback()
+
+    def split(self, sql: str) -> list[str]:
+        return [statement.query for statement in self._connection.extract_statements(sql)]
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+class Builder(Protocol):
+    """Builds the models of one home."""
+
+    def build(self, home: Home, run: Run) -> bool:
+        """Whether all models were built.
+
+        Raises:
+            RunKilledError: when the run was to end inside.
+        """
+
+
+@dataclass
+class RecordedBuilder:
+    """Builds by the statements that dbt sent once."""
+
+    script: Script
+
+    def build(self, home: Home, run: Run) -> bool:
+        """See `Builder.build`."""
+        fault = run.fault
+        where = {"model": "fails_in", "killed": "killed_in"}.get(fault.at) if fault else None
+        words: dict[str, Any] = {where: fault.model, "after": fault.after} if fault and where else {}
+        database = DuckDBDatabase(home)
+        try:
+            return not self.script.run(database, full_refresh=run.full_refresh, **words)
+        finally:
+            database.close()
+
+
+@dataclass
+class DbtBuilder:
+    """Builds by dbt itself. A model fails where the SQL that dbt sends for it is cut off."""
+
+    manifest: Any
+    settings: Mapping[str, Any]
+
+    def build(self, home: Home, run: Run) -> bool:
+        """See `Builder.build`."""
+        from dbt.adapters.sql.connections import SQLConnectionManager  # noqa: PLC0415  (slow to import)
+
+        runner = DbtRunner(BuildSettings(home, **self.settings), parsed=self.manifest)
+        if run.full_refresh:
+            anew = {**self.settings, "select": run.full_refresh, "full_refresh": True}
+            again = DbtRunner(BuildSettings(home, **anew), parsed=self.manifest)
+            again.build().require_success()
+        fault = run.fault if run.fault and run.fault.at in {"model", "killed"} else None
+        former, done = SQLConnectionManager.add_query, 0
+
+        def add_query(manager: Any, sql: str, *args: Any, **words: Any) -> Any:
+            nonlocal done
+            name = manager.get_thread_connection().name
+            if fault and name.endswith(f".{fault.model}"):
+                done += 1
+                if done > fault.after:
+                    sql = "select this_model_was_made_to_fail"
+            return former(manager, sql, *args, **words)
+
+        with mock.patch.object(SQLConnectionManager, "add_query", add_query):
+            report = runner.build()
+        if not fault:
+            report.require_success()
+        elif fault.at == "killed":
+            raise RunKilledError(fault.model)
+        return not report.failures
+
+
+@dataclass
+class Property:
+    """What examples share: a parsed project, its recorded statements, homes to start from. Close it."""
+
+    root: Path
+    manifest: Mapping[str, Any]
+    script: Script
+    dbt: DbtBuilder
+    starts: dict[tuple[str, SameName], Home] = field(default_factory=dict)
+
+    @property
+    def recorded(self) -> RecordedBuilder:
+        return RecordedBuilder(self.script)
+
+    @property
+    def marts(self) -> list[PublicTable]:
+        """Every table that is published; the tables about runs are not marts."""
+        return [table for table in public_tables(self.manifest) if not table.schema.endswith("quality")]
+
+    def check(self, sequence: Sequence, builder: Builder | None = None) -> None:
+        """Run the sequence and compare.
+
+        Raises:
+            IncrementalDiffersError: names each mart that differs from a rebuild, with rows of both.
+        """
+        work = Path(tempfile.mkdtemp(dir=self.root))
+        try:
+            home = self._start(sequence, work / "incremental")
+            with environment_of(home):
+                company = Company(
+                    home, self, builder or self.recorded, sequence.same_name, sequence.published
+                )
+                for run in sequence.runs or (Run(),):
+                    company.run(run)
+            rebuilt = self._rebuild(home, sequence, work / "rebuilt")
+            self._compare(home, rebuilt)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+
+    def close(self) -> None:
+        shutil.rmtree(self.root, ignore_errors=True)
+
+    def _start(self, sequence: Sequence, root: Path) -> Home:
+        key = (sequence.start, sequence.same_name)
+        if key not in self.starts:
+            home = Home(self.root / "-".join(key))
+            shutil.copytree(self.root / "nothing", home.root, dirs_exist_ok=True)
+            if sequence.start == "small_company":
+                with environment_of(home):
+                    Company(home, self, self.recorded, sequence.same_name).run(Run(SMALL_COMPANY))
+            self.starts[key] = home
+        shutil.copytree(self.starts[key].root, root)
+        return Home(root)
+
+    def _rebuild(self, home: Home, sequence: Sequence, root: Path) -> Home:
+        """A warehouse that knows nothing but bronze: every delivery replayed in its order, built in full."""
+        shutil.copytree(self.root / "nothing", root)
+        shutil.copytree(home.bronze, root / "bronze", dirs_exist_ok=True)
+        rebuilt = Home(root)
+        with environment_of(rebuilt):
+            company = Company(rebuilt, self, self.recorded, sequence.same_name)
+            report = company.service.reload("rebuild")
+            bad = [batch for batch in report.batches if batch.status != "loaded"]
+            if bad:
+                raise AssertionError(f"bronze cannot be replayed: {bad}")
+            company.build(Run())
+        return rebuilt
+
+    def _compare(self, home: Home, rebuilt: Home) -> None:
+        files = {"published": home.published, "incremental": home.warehouse, "rebuilt": rebuilt.warehouse}
+        found = []
+        with duckdb.connect(config={"threads": 1}) as connection:
+            for database, file in files.items():
+                connection.execute(f"attach '{file}' as {database} (read_only)")
+            for table in self.marts:
+                name = f'"{table.schema}"."{table.name}"'
+                for database in ("published", "incremental"):
+                    said = _difference(connection, f"{database}.{name}", f"rebuilt.{name}")
+                    if said:
+                        found.append(f"{table.schema}.{table.name} ({database}):\n{said}")
+                        break
+        if found:
+            raise IncrementalDiffersError("\n".join(found))
+
+
+@dataclass
+class Company:
+    """One home with the small company in it."""
+
+    home: Home
+    shared: Property
+    builder: Builder
+    same_name: SameName = "replace"
+    published: Published = "tables"
+    runs: int = 0
+
+    def __post_init__(self) -> None:
+        path = self.home.feeds / "small.yml"
+        path.write_text(yaml.safe_dump(feed_file(self.same_name)), encoding="utf-8")
+        self.feeds: list[Feed] = load_feeds(path, self.home)
+
+    @property
+    def service(self) -> IngestionService:
+        return IngestionService(self.home, self.feeds)
+
+    def run(self, run: Run) -> None:
+        """Deliver, load, build and publish; a fault ends the run where it says."""
+        self.runs += 1
+        run_id = f"run-{self.runs}"
+        fault = run.fault
+        try:
+            for action in run.actions:
+                self._act(action, run_id)
+            with _loading_breaks_off(fault.after if fault and fault.at == "load" else None):
+                report = self.service.ingest(run_id)
+            failed = [batch for batch in report.batches if batch.status not in {"loaded", "duplicate"}]
+            if failed:
+                raise AssertionError(f"the company delivers nothing that is refused: {failed}")
+            self._take_up_what_was_left(run_id)
+            if fault and fault.at == "loaded":
+                return
+            is_complete = self.build(run)
+        except (LoadKilledError, RunKilledError):
+            return
+        if is_complete:
+            self._publish(run_id, fault if fault and fault.at == "publish" else None)
+
+    def _publish(self, run_id: str, fault: Fault | None) -> None:
+        if fault and not fault.after:
+            return
+        sizes = {"least_part_rows": 1, "full_rows": 2} if self.published == "parts" else {}
+        publisher = DuckDBPublisher(self.home, **sizes)
+        with mock.patch.object(publish_duckdb, "advance") if fault else nullcontext():
+            publisher.publish(self.shared.marts, Stamp(run_id, "data", "project"))
+
+    def build(self, run: Run) -> bool:
+        """Whether every model was built."""
+        return self.builder.build(self.home, run)
+
+    def _take_up_what_was_left(self, run_id: str) -> None:
+        """Load from bronze what a broken run has left and whose file is gone, as the run's report asks for."""
+        with duckdb.connect(str(self.home.warehouse), read_only=True) as connection:
+            left = connection.execute(
+                "select batch_id from ops.load_ledger where status = 'pending' order by feed, load_sequence"
+            ).fetchall()
+        for (batch_id,) in left:
+            self.service.reload(run_id, batch_id=batch_id)
+
+    def _act(self, action: Action, run_id: str) -> None:
+        if action.do == "deliver":
+            path = self.home.landing / feed_of(action.file) / action.file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(as_csv(action.file, action.rows), encoding="utf-8")
+            os.utime(path, (ARRIVED, ARRIVED))
+            return
+        with suppress(NotFoundError, TillhouseError):  # what is not there, or already so, stays as it is
+            batch = self._batch_of(action)
+            if action.do == "withdraw":
+                self.service.withdraw(batch, run_id)
+            elif action.do == "accept":
+                self.service.accept(batch, run_id)
+            else:
+                self.service.reload(run_id, batch_id=batch)
+
+    def _batch_of(self, action: Action) -> str:
+        status = "withdrawn" if action.do == "accept" else "loaded"
+        with duckdb.connect(str(self.home.warehouse), read_only=True) as connection:
+            row = connection.execute(
+                "select batch_id from ops.load_ledger where object_name = ? and status = ?"
+                " order by load_sequence desc, batch_id limit 1",
+                [action.file, status],
+            ).fetchone()
+        if not row:
+            raise NotFoundError(f"no {status} delivery is named {action.file}")
+        return str(row[0])
+
+
+@contextmanager
+def _loading_breaks_off(after: int | None) -> Iterator[None]:
+    """End the run inside the transaction of a file, when so many files have been loaded."""
+    if after is None:
+        yield
+        return
+    former, done = WarehouseLoader.load, 0
+
+    def load(loader: WarehouseLoader, batch: Any) -> None:
+        nonlocal done
+        former(loader, batch)
+        done += 1
+        if done > after:
+            raise LoadKilledError(batch.entry.object_name)
+
+    with mock.patch.object(WarehouseLoader, "load", load):
+        yield
+
+
+def _difference(connection: duckdb.DuckDBPyConnection, ours: str, rebuilt: str) -> str:
+    """Rows that only one of two tables has, empty when they are equal."""
+    found, expected = connection.sql(f"from {ours}"), connection.sql(f"from {rebuilt}")
+    columns, wanted = (list(zip(side.columns, side.types, strict=True)) for side in (found, expected))
+    if columns != wanted:
+        return f"  columns {columns}\n  rebuilt {wanted}"
+    # Most tables are equal, and to see that here costs less than to have two set operations planned.
+    if Counter(found.fetchall()) == Counter(expected.fetchall()):
+        return ""
+    lines = []
+    for word, left, right in (("has", ours, rebuilt), ("lacks", rebuilt, ours)):
+        rows = connection.execute(f"from {left} except all from {right} order by all").fetchall()
+        lines += [f"  {word} {_told(found.columns, row)}" for row in rows[:SHOWN_ROWS]]
+    return "\n".join(lines)
+
+
+def _told(columns: list[str], row: tuple[Any, ...]) -> str:
+    cells = {name: value for name, value in zip(columns, row, strict=True) if value is not None}
+    hashes = {name for name, value in cells.items() if name.endswith("_key") and len(str(value)) == 32}
+    return ", ".join(f"{name}={value}" for name, value in cells.items() if name not in hashes)
+
+
+SETTINGS: Mapping[str, Any] = {
+    "resource_types": ("model", "snapshot"),
+    "exclude": ("path:models/quality",),
+}
+
+
+def open_property(root: Path | None = None) -> Property:
+    """Parse the project and record its builds: about 25 s, once.
+
+    Args:
+        root: where the homes of the examples go; a folder in memory, where there is one, if not given.
+    """
+    memory = Path("/dev/shm")  # noqa: S108  (a file system in memory; homes there save the waiting for a disk)
+    parent = root or (memory if os.access(memory, os.W_OK) else None)
+    base = Path(tempfile.mkdtemp(prefix="tillhouse-property-", dir=parent))
+    home = Home(base / "nothing").ensure()
+    with environment_of(home):
+        runner = DbtRunner(BuildSettings(home, select=("resource_type:seed",), resource_types=("seed",)))
+        manifest = runner.parse()
+        runner.build().require_success()
+        rows = [(day, currency, rate) for currency, known in RATES.items() for day, rate in known]
+        with duckdb.connect(str(home.warehouse)) as connection:
+            connection.executemany(
+                "insert into seeds.fx_rates (rate_date, currency, rate) values (?, ?, ?)", rows
+            )
+        dbt = DbtBuilder(runner.parsed, SETTINGS)
+        shared = Property(base, manifest, Script([], [], []), dbt)
+        Company(home, shared, dbt).service.ingest("first")  # there is nothing yet, but it makes the tables
+        shutil.rmtree(home.dbt_target)
+        recorded = Home(base / "recorded")
+        shutil.copytree(home.root, recorded.root)
+        shared.script = _record(recorded, manifest, runner.parsed)
+    return shared
+
+
+def _record(home: Home, manifest: Mapping[str, Any], parsed: Any) -> Script:
+    recorder = Recorder(manifest)
+    with environment_of(home), recorder.listening():
+        for variant in ("absent", "refreshed", "standing"):
+            settings = BuildSettings(home, **SETTINGS, full_refresh=variant == "refreshed")
+            runner = DbtRunner(settings, parsed=parsed)
+            recorder.keep(variant, runner.build())
+    database = DuckDBDatabase(home)
+    try:
+        return recorder.script(database)
+    finally:
+        database.close()
