@@ -15,6 +15,7 @@ from orchestration.publication import (
     public_tables,
 )
 from orchestration.publish_duckdb import DuckDBPublisher, open_published
+from orchestration.publish_postgres import PostgresPublisher
 from settings.errors import ConfigurationError
 from settings.home import Home
 
@@ -43,6 +44,8 @@ def open_publisher(home: Home, target: str = "duckdb") -> Publisher:
     """
     if target == "duckdb":
         return DuckDBPublisher(home)
+    if target == "postgres":
+        return PostgresPublisher(home, target)
     raise ConfigurationError(
         f"what stands in the target {target} cannot be published",
         remedy="run with --target duckdb or --target postgres",
