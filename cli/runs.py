@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from contextlib import closing
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -22,7 +23,7 @@ SAMPLE_FEEDS = PROJECT_ROOT / "examples" / "feeds" / "sample.yml"
 # The as-of date is the one asked for, else that of the latest order: not every shop has locations or known customers.
 HEADLINES = """
     with as_of_dates as (
-        select source_system, coalesce($asked::date, max(order_date)) as as_of_date
+        select source_system, coalesce(cast(? as date), max(order_date)) as as_of_date
         from marts.fct_orders
         group by source_system
     )
@@ -32,11 +33,11 @@ HEADLINES = """
         as_of_dates.as_of_date,
         min(revenue.revenue_date) as first_day,
         max(revenue.revenue_date) as last_day,
-        sum(revenue.orders)::bigint as orders,
+        cast(sum(revenue.orders) as bigint) as orders,
         sum(revenue.net_revenue) as net_revenue
     from marts.fct_revenue_daily as revenue
-    left join as_of_dates using (source_system)
-    group by all
+    left join as_of_dates on revenue.source_system = as_of_dates.source_system
+    group by revenue.source_system, as_of_dates.as_of_date
     order by revenue.source_system
 """
 
@@ -185,7 +186,7 @@ def _summarise(home: Home, outcome: RunOutcome, seconds: float) -> None:
         say(f"nothing new: the published marts are current ({seconds:.1f} s)")
     else:
         _tests(home, outcome.run_id, row.target)
-        _headlines(home, row.as_of_date)
+        _headlines(home, row.as_of_date, row.target)
         say(f"published in {seconds:.1f} s")
     say("\nWhat to look at next:")
     if row.files_rejected:
@@ -194,7 +195,8 @@ def _summarise(home: Home, outcome: RunOutcome, seconds: float) -> None:
         say("  tillhouse status             last runs, files by feed, freshness")
     say("  tillhouse quarantine list    the rows that did not come in, and why")
     say("  docs/marts.md                every mart, its grain and its columns")
-    say(f"  {home.published}\n      the published marts, for any number of DuckDB readers")
+    if row.target == DEFAULT_TARGET:
+        say(f"  {home.published}\n      the published marts, for any number of DuckDB readers")
 
 
 def _tests(home: Home, run_id: str, target: str) -> None:
@@ -210,11 +212,18 @@ def _tests(home: Home, run_id: str, target: str) -> None:
     )
 
 
-def _headlines(home: Home, asked: date | None) -> None:
-    from orchestration.publish import open_published  # noqa: PLC0415  (not for `--help`)
+def _headlines(home: Home, asked: date | None, target: str = DEFAULT_TARGET) -> None:
+    if target == DEFAULT_TARGET:
+        from orchestration.publish import open_published  # noqa: PLC0415  (not for `--help`)
 
-    with open_published(home) as connection:
-        found = connection.execute(HEADLINES, {"asked": asked})
-        columns = [column[0] for column in found.description or []]
-        rows = found.fetchall()
+        with open_published(home) as connection:
+            found = connection.execute(HEADLINES, [asked])
+            columns = [column[0] for column in found.description or []]
+            rows = found.fetchall()
+    else:
+        from ingestion.warehouses import open_warehouse  # noqa: PLC0415  (not for `--help`)
+
+        with closing(open_warehouse(target, home, read_only=True)) as warehouse:
+            answer = warehouse.query(HEADLINES, [asked])
+            columns, rows = list(answer.columns), answer.rows
     show_table("Published", columns, rows, empty="the published marts hold no order yet")
