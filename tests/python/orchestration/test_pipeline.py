@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from postgres_server import PostgresDatabase
 
 from orchestration.dbt_runner import BuildReport, DbtRunner, NodeResult
 from orchestration.pipeline import Pipeline, RunRequest
-from settings.errors import BuildFailedError
+from settings.errors import BuildFailedError, UnavailableError
 from settings.home import Home
 
 FAILED = NodeResult("test.bridge", "bridge", "test", "fail", "error", 1, 0.1, "Got 1 result")
+ORDERS = "id,customer_id,total_amount,currency,created_at,status\n1,C1,10.00,EUR,2026-02-01 10:00:00,paid\n"
+SHOP_FEED = """
+company: shop
+feeds:
+  - {name: orders, location: "file://landing/shop", glob: "*.csv", entities: [{entity: store.orders}]}
+"""
 
 
 @pytest.mark.parametrize(
@@ -30,3 +39,37 @@ def test_only_a_whole_build_that_passed_is_published(
     with pytest.raises(BuildFailedError, match="not built and tested all"):
         pipeline.publish_tested()
     assert not pipeline.request.home.published.exists()
+
+
+def test_a_run_on_postgres_keeps_its_memory_there(
+    postgres_database: PostgresDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ledger, run and results of dbt are rows of the server; the embedded warehouse is not even made."""
+    home = Home(tmp_path / "home").ensure()
+    (home.landing / "shop").mkdir()
+    (home.landing / "shop" / "orders.csv").write_text(ORDERS, encoding="utf-8")
+    (home.feeds / "shop.yml").write_text(SHOP_FEED, encoding="utf-8")
+    monkeypatch.setattr(DbtRunner, "build", lambda _, __: BuildReport((FAILED,)))
+    pipeline = Pipeline(RunRequest(home=home, run_id="run", target="postgres"))
+    report = pipeline.ingest()
+    assert (report.files_loaded, report.rows_accepted) == (1, 1)
+    built = pipeline.build()
+    with pytest.raises(BuildFailedError):
+        pipeline.require_success(built)
+    query = postgres_database.query
+    assert query("select id, total_amount from raw.store_orders") == [("1", Decimal("10.0000"))]
+    assert query("select status, target, files_loaded, rows_accepted from ops.runs") == [
+        ("failed", "postgres", 1, 1)
+    ]
+    assert query("select unique_id, failures, execution_seconds from ops.dbt_results") == [
+        ("test.bridge", 1, 0.1)
+    ]
+    assert not home.warehouse.exists()
+
+
+def test_a_broken_connection_while_models_are_built_may_be_tried_again() -> None:
+    lost = replace(FAILED, message="Database Error in model x\n  server closed the connection unexpectedly")
+    with pytest.raises(UnavailableError, match="while bridge was built"):
+        BuildReport((FAILED, lost)).require_success()
+    with pytest.raises(BuildFailedError):
+        BuildReport((FAILED,)).require_success()
