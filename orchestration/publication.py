@@ -12,7 +12,7 @@ PUBLISHED_LAYERS = ("marts", "quality")
 PUBLICATION_TABLE = "publication.current"
 # Builds for review stand in schemas of their own and keep no change feed.
 PREFIX_VARIABLE = "TILLHOUSE_SCHEMA_PREFIX"
-KEY_TEST = "primary_key"
+KEY_TEST, KEY_ARGUMENT = "checks_hold", "primary_key"
 
 
 @dataclass(frozen=True)
@@ -106,11 +106,10 @@ def _public_table(node: Mapping[str, Any], keys: Mapping[str, tuple[str, ...]]) 
 
 
 def _row_keys(manifest: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-    """The columns that each model's test of its primary key names."""
+    """The columns that the checks of each model name as its primary key."""
     keys = {}
     for node in manifest["nodes"].values():
         test = node.get("test_metadata") or {}
         if node["resource_type"] == "test" and test.get("name") == KEY_TEST:
-            named = test["kwargs"].get("columns") or [test["kwargs"]["column_name"]]
-            keys[node["attached_node"]] = tuple(named)
+            keys[node["attached_node"]] = tuple(test["kwargs"].get(KEY_ARGUMENT, ()))
     return keys

@@ -7,6 +7,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from orchestration.dbt_runner import BuildSettings, DbtRunner
 from orchestration.publish import PublicTable, open_published, public_tables, publish, read_publication
 from settings.errors import ConfigurationError, NotFoundError
 from settings.home import Home
@@ -169,7 +170,7 @@ def test_keys_and_days_of_a_public_table_are_those_of_its_model(monkeypatch: pyt
     test = {
         "resource_type": "test",
         "attached_node": model["unique_id"],
-        "test_metadata": {"name": "primary_key", "kwargs": {"column_name": "order_key"}},
+        "test_metadata": {"name": "checks_hold", "kwargs": {"primary_key": ["order_key"]}},
     }
     nodes = {"nodes": {"m": model, "t": test}}
     assert public_tables(nodes) == [
@@ -178,3 +179,20 @@ def test_keys_and_days_of_a_public_table_are_those_of_its_model(monkeypatch: pyt
     # A build for review keeps no change feed.
     monkeypatch.setenv("TILLHOUSE_SCHEMA_PREFIX", "ci_")
     assert public_tables(nodes) == [PublicTable("marts", "fct_orders", ("order_key",))]
+
+
+def test_the_project_says_of_every_public_table_what_publishing_needs(tmp_path: Path) -> None:
+    """Without a key or a day a table would be published whole every day, and nothing but the clock would tell."""
+    tables = public_tables(DbtRunner(BuildSettings(Home(tmp_path / "home"))).parse())
+    assert [table.name for table in tables if not table.row_key] == []
+    assert {table.name: table.day for table in tables if table.day} == {
+        "fct_orders": "order_date",
+        "fct_order_items": "order_date",
+        "fct_returns": "return_date",
+        "fct_payments": "payment_date",
+        "fct_inventory_daily": "snapshot_date",
+        "fct_revenue_daily": "revenue_date",
+        "fct_sales_daily": "sales_date",
+        "mart_payment_reconciliation": "order_date",
+        "mart_payments_daily": "payment_date",
+    }
