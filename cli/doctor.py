@@ -140,8 +140,19 @@ def _warehouse(home: Home) -> Finding:
     if not home.warehouse.exists():
         return Finding("warehouse", True, "none yet; the first run makes it")
     size = home.warehouse.stat().st_size / 2**20
-    published = "published" if home.published.exists() else "nothing published yet"
-    return Finding("warehouse", True, f"{size:,.0f} MiB, {published}")
+    if not home.published.exists():
+        return Finding("warehouse", True, f"{size:,.0f} MiB, nothing published yet")
+    from orchestration.publish import read_publication  # noqa: PLC0415  (not for `--help`)
+
+    files = [home.published, *home.published_files.rglob("*.parquet")]
+    published = sum(file.stat().st_size for file in files) / 2**20
+    return Finding(
+        "warehouse", read_publication(home) is not None,
+        f"{size:,.0f} MiB; what readers see, {published:,.0f} MiB in {home.published.name} and {len(files) - 1} files "
+        f"in {home.published_files.name}/",
+        "readers cannot use it: the home was moved, or files are missing; `tillhouse run` publishes them again",
+        optional=True,
+    )  # fmt: skip
 
 
 def _server(home: Home, target: str) -> Finding:

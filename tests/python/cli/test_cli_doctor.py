@@ -8,9 +8,12 @@ from importlib import metadata
 from pathlib import Path
 from types import SimpleNamespace
 
+import duckdb
 import pytest
 from bakery import Bakery, Said, call, orders
 
+from orchestration.publication import PublicTable, Stamp
+from orchestration.publish_duckdb import DuckDBPublisher
 from settings.errors import ExitCode
 from settings.home import PROJECT_ROOT, Home
 from settings.writer_lock import writer_lock
@@ -59,6 +62,24 @@ def test_a_warehouse_is_told_with_its_size_and_whether_readers_see_it(
     bakery.deliver("orders.csv", orders("1.00"))
     bakery.ingest()
     assert call(capsys, "doctor").row("warehouse", "MiB", "nothing published yet")
+
+
+def test_a_publication_that_readers_cannot_use_is_a_note(
+    bakery: Bakery, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bakery.deliver("orders.csv", orders("1.00"))
+    bakery.ingest()
+    with duckdb.connect(str(bakery.home.warehouse)) as connection:
+        connection.execute("create schema marts; create table marts.fct_orders as select 1 as order_id")
+    publisher = DuckDBPublisher(bakery.home, least_part_rows=1)
+    publisher.publish([PublicTable("marts", "fct_orders")], Stamp("run", "data", "project"))
+    said = call(capsys, "doctor")
+    assert said.row("warehouse", "published.duckdb", "1 files in published/")
+    assert marks(said)["warehouse"] == "ok"
+    shutil.rmtree(bakery.home.published_files)
+    said = call(capsys, "doctor")
+    assert marks(said)["warehouse"] == "note"
+    assert "tillhouse run" in said.out
 
 
 def test_a_new_home_is_ready_and_shown_how_to_begin(
