@@ -6,23 +6,28 @@
     {%- do require_same_logic() -%}
     {%- set target = arg_dict.target_relation -%}
     {%- set columns = arg_dict.dest_columns | map(attribute='quoted') | join(', ') -%}
-    {%- set standing -%}
-        select {{ columns }} from {{ only_touched(target) if config.get('meta').scope else target }}
-    {%- endset -%}
-    {%- set computed -%} select {{ columns }} from {{ arg_dict.temp_relation }} {%- endset -%}
+    {%- set standing = 'select ' ~ columns ~ ' from ' ~ temporary_name('standing') -%}
+    {%- set computed = 'select ' ~ columns ~ ' from ' ~ arg_dict.temp_relation -%}
+    {%- set touched_part = only_touched(target) if config.get('meta').scope else target -%}
+    {{ create_temporary_table('standing', 'select ' ~ columns ~ ' from ' ~ touched_part) }}
     {{ create_temporary_table('gone', standing ~ ' except ' ~ computed) }}
     {{ create_temporary_table('come', computed ~ ' except ' ~ standing) }}
     {{ name_changes() }}
+    {%- set row_key = config.get('unique_key') %}
+    {%- set systems = source_systems() if 'source_system' in row_key else [none] %}
+    {%- for system in systems %}
     delete from {{ target }}
     using {{ temporary_name('gone') }} as gone
     where
-        {%- for column in config.get('unique_key') %}
+        {%- for column in row_key %}
         {{ target.identifier }}.{{ column }} = gone.{{ column }}{{ ' and' if not loop.last }}
-        {%- endfor %};
+        {%- endfor %}
+        {% if system %}and {{ target.identifier }}.source_system = '{{ system }}' and gone.source_system = '{{ system }}'{% endif %};
+    {%- endfor %}
     insert into {{ target }} ({{ columns }})
     select {{ columns }} from {{ temporary_name('come') }};
     {{ advance_watermarks() }}
-    {%- for what in ['touched', 'gone', 'come'] %}
+    {%- for what in ['touched', 'standing', 'gone', 'come'] %}
     drop table if exists {{ temporary_name(what) }};
     {%- endfor %}
 {%- endmacro %}

@@ -34,19 +34,32 @@
     {%- else -%}
         {%- set names = columns or config.get('meta').scope -%}
         {%- set pairs = names.items() | list if names is mapping else zip(names, names) | list -%}
+        {%- set keys_of_system = (pairs | selectattr(0, 'equalto', 'source_system') | map('last') | list) -%}
+        {%- set joined = pairs | rejectattr(0, 'equalto', 'source_system') | list -%}
+        {#- Ids of two systems lie apart: a join over both would span all that is between them. -#}
+        {%- set systems = source_systems() if keys_of_system else [none] -%}
         /* touched */ (
+            {%- for system in systems %}
             select rows_of_table.*
             from {{ relation }} as rows_of_table
             inner join (
-                select distinct {{ pairs | map('last') | join(', ') }}
+                select distinct {{ joined | map('last') | join(', ') }}
                 from {{ '(' ~ keys ~ ') as given_keys' if keys else temporary_name('touched') }}
+                {{ 'where ' ~ keys_of_system[0] ~ " = '" ~ system ~ "'" if system }}
             ) as touched_keys
                 on
-                    {%- for column, key in pairs %}
+                    {%- for column, key in joined %}
                     rows_of_table.{{ column }} = touched_keys.{{ key }}{{ ' and' if not loop.last }}
                     {%- endfor %}
+            {{ "where rows_of_table.source_system = '" ~ system ~ "'" if system }}
+            {{ 'union all' if not loop.last }}
+            {%- endfor %}
         ) {{ 'as touched_rows ' if not alias }}/* rows of {{ relation }} */{{ ' as ' ~ alias if alias }}
     {%- endif -%}
+{%- endmacro %}
+
+{% macro source_systems() -%}
+    {{ return(['store', 'restaurant']) }}
 {%- endmacro %}
 
 {% macro is_incremental() -%}

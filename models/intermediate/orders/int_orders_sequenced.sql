@@ -12,7 +12,6 @@
 
 -- Booked orders of identified customers only: guests and unbooked orders have no place in a sequence.
 select
-    order_key,
     customer_key,
     source_system,
     order_id,

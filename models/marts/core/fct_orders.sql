@@ -80,7 +80,8 @@ returns as (
 sequences as (
 
     select
-        order_key,
+        source_system,
+        order_id,
         order_sequence,
         customer_first_order_date
     from {{ only_touched(ref('int_orders_sequenced')) }}
@@ -116,7 +117,9 @@ combined as (
     left join returns
         on orders.order_key = returns.order_key
     left join sequences
-        on orders.order_key = sequences.order_key
+        on
+            orders.source_system = sequences.source_system
+            and orders.order_id = sequences.order_id
 
 ),
 
