@@ -192,12 +192,13 @@ def _published(home: Home, target: str) -> None:
     from orchestration.publish import read_publication  # noqa: PLC0415  (not for `--help`)
 
     published = read_publication(home, target=target)
+    is_file = target == DEFAULT_TARGET
     if published is None:
-        say(f"Nothing is published in {home.root} yet.")
+        say(f"Nothing is published in {home.root if is_file else f'the target {target}'} yet.")
     else:
         say(
             f"Published {cell(published.published_at)} UTC: {published.tables} tables, {published.rows:,} rows in "
-            f"{home.published}"
+            f"{home.published if is_file else f'the target {target}'}"
         )
 
 
