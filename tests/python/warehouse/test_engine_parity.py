@@ -89,7 +89,9 @@ def engines(
         "TILLHOUSE_TOKEN_KEY": TOKEN_KEY,
     }
     with environment(**settings):
-        runner = DbtRunner(BuildSettings(home, target="postgres"))
+        is_one_run = len(request.param) == 1
+        # Unit tests judge the code, so once is enough.
+        runner = DbtRunner(BuildSettings(home, target="postgres", unit_tests=is_one_run))
         first = 0
         for last in request.param:
             generate(sample_run.plan, home.landing, first_delivery=first, last_delivery=last)
@@ -107,7 +109,7 @@ def engines(
             closing(open_warehouse("duckdb", sample_run.home, read_only=True)) as embedded,
             closing(open_warehouse("postgres", home, read_only=True)) as server,
         ):
-            yield Engines(embedded, server, database, is_one_run=len(request.param) == 1)
+            yield Engines(embedded, server, database, is_one_run)
     postgres_server.drop_database(database)
 
 
