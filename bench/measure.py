@@ -130,6 +130,8 @@ def describe_machine() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "memory_gib": round(pages / 2**30, 1),
         "memory_limit": MEMORY_LIMIT,
+        # More than the cores at the start: others worked beside the measurement, and its wall times are too long.
+        "load_at_start": round(os.getloadavg()[0], 1),
         "python": platform.python_version(),
         "system": platform.system(),
         **{name: version(name) for name in MEASURED_PACKAGES},

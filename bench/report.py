@@ -19,7 +19,8 @@ machines.
 
 - **By hand** is `bench/handwritten/`: SQL that makes the same public marts from the same raw tables in one session,
   without layers, contracts, tests and quality models. In the same run its tables are compared with the marts, all
-  columns, equal rows one for one (as `except all` both ways); where one differs the measurement fails. It is the lower bound of a full build.
+  columns, equal rows one for one (as `except all` both ways); where one differs the measurement fails. It is the
+  lower bound of a full build.
 - **Build** is dbt without tests on a warehouse that holds raw tables only: first the public marts with all they
   read, then the quality models, which have no counterpart by hand.
 - **A day** is the whole daily run: load, build, tests of the daily run, publish, from the start of the process until
