@@ -24,7 +24,7 @@ SAMPLE_FEEDS = PROJECT_ROOT / "examples" / "feeds" / "sample.yml"
 HEADLINES = """
     with as_of_dates as (
         select source_system, coalesce(cast(? as date), max(order_date)) as as_of_date
-        from marts.fct_orders
+        from {marts}.fct_orders
         group by source_system
     )
 
@@ -35,7 +35,7 @@ HEADLINES = """
         max(revenue.revenue_date) as last_day,
         cast(sum(revenue.orders) as bigint) as orders,
         sum(revenue.net_revenue) as net_revenue
-    from marts.fct_revenue_daily as revenue
+    from {marts}.fct_revenue_daily as revenue
     left join as_of_dates on revenue.source_system = as_of_dates.source_system
     group by revenue.source_system, as_of_dates.as_of_date
     order by revenue.source_system
@@ -217,13 +217,14 @@ def _headlines(home: Home, asked: date | None, target: str = DEFAULT_TARGET) -> 
         from orchestration.publish import open_published  # noqa: PLC0415  (not for `--help`)
 
         with open_published(home) as connection:
-            found = connection.execute(HEADLINES, [asked])
+            found = connection.execute(HEADLINES.format(marts="marts"), [asked])
             columns = [column[0] for column in found.description or []]
             rows = found.fetchall()
     else:
         from ingestion.warehouses import open_warehouse  # noqa: PLC0415  (not for `--help`)
+        from orchestration.publish_postgres import reader_schema  # noqa: PLC0415  (as above)
 
         with closing(open_warehouse(target, home, read_only=True)) as warehouse:
-            answer = warehouse.query(HEADLINES, [asked])
+            answer = warehouse.query(HEADLINES.format(marts=reader_schema("marts")), [asked])
             columns, rows = list(answer.columns), answer.rows
     show_table("Published", columns, rows, empty="the published marts hold no order yet")

@@ -161,7 +161,7 @@ def test_a_run_beside_another_is_refused_and_changes_nothing(copied: Home) -> No
 
 def test_a_target_without_a_loader_is_told(copied: Home) -> None:
     with pytest.raises(ConfigurationError, match="no loader yet"):
-        run_daily(copied, target="postgres")
+        run_daily(copied, target="redshift")
 
 
 def test_a_home_without_feeds_is_told_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
