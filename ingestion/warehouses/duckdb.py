@@ -14,7 +14,9 @@ from settings.errors import BusyError, NotFoundError
 from settings.home import Home
 
 # Text is compressed a quarter faster so, and only tillhouse opens the file. profiles.example.yml has the same.
-CONFIGURATION_OF_A_NEW_FILE: dict[str, str | bool | int | float | list[str]] = {"storage_compatibility_version": "v1.5.0"}
+CONFIGURATION_OF_A_NEW_FILE: dict[str, str | bool | int | float | list[str]] = {
+    "storage_compatibility_version": "v1.5.0"
+}
 
 
 def open_duckdb(home: Home, *, read_only: bool = False) -> DuckDBWarehouse:
