@@ -63,6 +63,7 @@ class Intake:
         self._seen_at = max([session.started_at, *known])
 
     def run(self) -> IngestionReport:
+        self._session.mend_records()
         found = self._discover_all()
         candidates = [
             candidate

@@ -59,6 +59,21 @@ class Session:
         if (folder / RECORD_NAME).exists():
             write_record(folder, replace(read_record(folder), entry=entry))
 
+    def mend_records(self) -> None:
+        """Tell bronze of deliveries that were taken back by a run that was killed before it could.
+
+        A rebuild from bronze would bring their rows back.
+        """
+        for entry in self.loader.ledger.entries():
+            if entry.status != "withdrawn":
+                continue
+            try:
+                is_known = read_record(self.folder(entry)).entry.status == entry.status
+            except DataRejectedError:
+                continue  # there is no record, or a damaged one, which a reload reports
+            if not is_known:
+                self.rewrite_record(entry)
+
     def columns_of(self, entry: LedgerEntry) -> tuple[str, ...]:
         """Columns of a delivery's file as bronze remembers them; empty where it does not."""
         try:

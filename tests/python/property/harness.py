@@ -71,12 +71,12 @@ class DuckDBDatabase:
         row = self._connection.execute(sql).fetchone()
         return row[0] if row else None
 
-    def relations(self) -> set[tuple[str, str]]:
+    def relations(self) -> Mapping[tuple[str, str], str]:
         found = self._connection.execute(
-            "select schema_name, table_name from duckdb_tables() where not temporary"
-            " union all select schema_name, view_name from duckdb_views() where not internal"
+            "select schema_name, table_name, 'table' from duckdb_tables() where not temporary"
+            " union all select schema_name, view_name, 'view' from duckdb_views() where not internal"
         )
-        return {(schema, name) for schema, name in found.fetchall()}
+        return {(schema, name): kind for schema, name, kind in found.fetchall()}
 
     def rollback(self) -> None:
         with suppress(duckdb.Error):  # where no transaction is open
@@ -182,22 +182,34 @@ class Property:
         """
         work = Path(tempfile.mkdtemp(dir=self.root))
         try:
-            home = self._start(sequence, work / "incremental")
+            home = self.start(sequence, work / "incremental")
             with environment_of(home):
                 company = Company(
                     home, self, builder or self.recorded, sequence.same_name, sequence.published
                 )
                 for run in sequence.runs or (Run(),):
                     company.run(run)
-            rebuilt = self._rebuild(home, sequence, work / "rebuilt")
-            self._compare(home, rebuilt)
+            self.compare_with_rebuild(home, sequence)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+
+    def compare_with_rebuild(self, home: Home, sequence: Sequence) -> None:
+        """Compare what a home holds with a rebuild from its bronze.
+
+        Raises:
+            IncrementalDiffersError: names each mart that differs, with rows of both.
+        """
+        work = Path(tempfile.mkdtemp(dir=self.root))
+        try:
+            self._compare(home, self._rebuild(home, sequence, work / "rebuilt"))
         finally:
             shutil.rmtree(work, ignore_errors=True)
 
     def close(self) -> None:
         shutil.rmtree(self.root, ignore_errors=True)
 
-    def _start(self, sequence: Sequence, root: Path) -> Home:
+    def start(self, sequence: Sequence, root: Path) -> Home:
+        """A new home with what the sequence starts from."""
         key = (sequence.start, sequence.same_name)
         if key not in self.starts:
             home = Home(self.root / "-".join(key))
@@ -303,12 +315,16 @@ class Company:
         for (batch_id,) in left:
             self.service.reload(run_id, batch_id=batch_id)
 
+    def deliver(self, action: Action) -> None:
+        """Put a file into the landing folder."""
+        path = self.home.landing / feed_of(action.file) / action.file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(as_csv(action.file, action.rows), encoding="utf-8")
+        os.utime(path, (ARRIVED, ARRIVED))
+
     def _act(self, action: Action, run_id: str) -> None:
         if action.do == "deliver":
-            path = self.home.landing / feed_of(action.file) / action.file
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(as_csv(action.file, action.rows), encoding="utf-8")
-            os.utime(path, (ARRIVED, ARRIVED))
+            self.deliver(action)
             return
         with suppress(NotFoundError, TillhouseError):  # what is not there, or already so, stays as it is
             batch = self._batch_of(action)
@@ -379,16 +395,30 @@ SETTINGS: Mapping[str, Any] = {
 }
 
 
-def open_property(root: Path | None = None) -> Property:
-    """Parse the project and record its builds: about 25 s, once.
+@dataclass(frozen=True)
+class Recording:
+    """What is made once and serves every example: a folder with an empty home, and the builds of the models."""
+
+    home: Path
+    manifest: Mapping[str, Any]
+    parsed: Any
+    script: Script
+
+    def open(self) -> Property:
+        """A place of its own for the examples of this process; in memory where that is possible."""
+        memory = Path("/dev/shm")  # noqa: S108  (homes in memory save the waiting for a disk)
+        root = Path(tempfile.mkdtemp(prefix="tillhouse-property-", dir=memory if memory.is_dir() else None))
+        shutil.copytree(self.home, root / "nothing")
+        return Property(root, self.manifest, self.script, DbtBuilder(self.parsed, SETTINGS))
+
+
+def record(folder: Path) -> Recording:
+    """Parse the project and record its builds: about 25 seconds of one core.
 
     Args:
-        root: where the homes of the examples go; a folder in memory, where there is one, if not given.
+        folder: to be made; homes are put there.
     """
-    memory = Path("/dev/shm")  # noqa: S108  (a file system in memory; homes there save the waiting for a disk)
-    parent = root or (memory if os.access(memory, os.W_OK) else None)
-    base = Path(tempfile.mkdtemp(prefix="tillhouse-property-", dir=parent))
-    home = Home(base / "nothing").ensure()
+    home = Home(folder / "nothing").ensure()
     with environment_of(home):
         runner = DbtRunner(BuildSettings(home, select=("resource_type:seed",), resource_types=("seed",)))
         manifest = runner.parse()
@@ -398,14 +428,25 @@ def open_property(root: Path | None = None) -> Property:
             connection.executemany(
                 "insert into seeds.fx_rates (rate_date, currency, rate) values (?, ?, ?)", rows
             )
-        dbt = DbtBuilder(runner.parsed, SETTINGS)
-        shared = Property(base, manifest, Script([], [], []), dbt)
-        Company(home, shared, dbt).service.ingest("first")  # there is nothing yet, but it makes the tables
+        shared = Property(folder, manifest, Script([], [], []), DbtBuilder(runner.parsed, SETTINGS))
+        Company(home, shared, shared.dbt).service.ingest(
+            "first"
+        )  # there is nothing yet, but it makes the tables
         shutil.rmtree(home.dbt_target)
-        recorded = Home(base / "recorded")
-        shutil.copytree(home.root, recorded.root)
-        shared.script = _record(recorded, manifest, runner.parsed)
-    return shared
+    recorded = Home(folder / "recorded")
+    shutil.copytree(home.root, recorded.root)
+    return Recording(home.root, manifest, runner.parsed, _record(recorded, manifest, runner.parsed))
+
+
+@contextmanager
+def open_property() -> Iterator[Property]:
+    """Record, and clear everything away in the end."""
+    with tempfile.TemporaryDirectory() as folder:
+        shared = record(Path(folder)).open()
+        try:
+            yield shared
+        finally:
+            shared.close()
 
 
 def _record(home: Home, manifest: Mapping[str, Any], parsed: Any) -> Script:

@@ -16,9 +16,8 @@ def main() -> int:
     parser.add_argument("files", type=Path, nargs="+")
     parser.add_argument("--dbt", action="store_true", help="build by dbt, not by its recorded statements")
     words = parser.parse_args()
-    shared = open_property()
     status = 0
-    try:
+    with open_property() as shared:
         for file in words.files:
             try:
                 shared.check(Sequence.read(file), shared.dbt if words.dbt else None)
@@ -26,8 +25,6 @@ def main() -> int:
             except IncrementalDiffersError as error:
                 status = 1
                 sys.stdout.write(f"{file}: differs from a rebuild\n{error}\n")
-    finally:
-        shared.close()
     return status
 
 

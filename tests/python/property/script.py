@@ -37,8 +37,8 @@ class Database(Protocol):
     def first_value(self, sql: str) -> object:
         """The first value of the first row; None where there is no row."""
 
-    def relations(self) -> set[tuple[str, str]]:
-        """Schema and name of every table and view."""
+    def relations(self) -> Mapping[tuple[str, str], str]:
+        """`table` or `view` for the schema and name of each."""
 
     def rollback(self) -> None: ...
 
@@ -104,7 +104,10 @@ class Script:
             if node.depends_on & lost:
                 lost.add(node.unique_id)
                 continue
-            statements = self._statements(node, database, there, asked_for)
+            statements = [
+                *_leftovers(node, there),
+                *self._statements(node, database, there, asked_for),
+            ]
             if node.name in {fails_in, killed_in}:
                 single = [part for statement in statements for part in database.split(statement)]
                 for statement in single[:after]:
@@ -121,7 +124,7 @@ class Script:
         return [node.name for node in self.nodes if node.unique_id in lost]
 
     def _statements(
-        self, node: NodeScript, database: Database, there: set[tuple[str, str]], asked_for: set[str]
+        self, node: NodeScript, database: Database, there: Mapping[tuple[str, str], str], asked_for: set[str]
     ) -> list[str]:
         if (node.schema, node.name) not in there:
             return node.absent
@@ -199,6 +202,15 @@ class Recorder:
             name=node.get("alias") or node["name"],
             depends_on=frozenset(node["depends_on"]["nodes"]),
         )
+
+
+def _leftovers(node: NodeScript, there: Mapping[tuple[str, str], str]) -> list[str]:
+    """Remove what a killed build left under the names that dbt uses on the way, as dbt does where it finds them."""
+    return [
+        f'drop {there[node.schema, name]} "{node.schema}"."{name}"'
+        for name in (f"{node.name}__dbt_tmp", f"{node.name}__dbt_backup")
+        if (node.schema, name) in there
+    ]
 
 
 def _of_hooks(heard: Mapping[str, Sequence[str]], kind: str) -> list[str]:

@@ -3,32 +3,57 @@
 from __future__ import annotations
 
 import argparse
+import pickle
 import random
 import sys
+import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from .drawing import sequences
-from .harness import open_property
+from .harness import Recording, record
 from .sequences import Sequence
 
-ROUND = 25  # examples of one seed: a long round draws variations of what it has drawn before
+ROUND = 25  # examples of one seed: a longer round draws variations of what it has drawn before
 
 
 def main() -> int:
-    """Draw, run, compare, and say how far it is. A failure is shrunk, kept as a file, and ends the soak."""
+    """Draw, run, compare, and say how far it is. A failure is shrunk, kept as a file, and ends its process."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--examples", type=int, default=300)
+    parser.add_argument("--examples", type=int, default=300, help="over all processes [default: 300]")
+    parser.add_argument("--processes", type=int, default=2, help="[default: 2]")
     parser.add_argument("--seed", type=int, default=None, help="[default: a new one]")
-    parser.add_argument("--keep", type=Path, default=Path("counterexample.json"), help="where a failure goes")
+    parser.add_argument("--keep", type=Path, default=Path(), help="folder that counterexamples go to")
     words = parser.parse_args()
     first = words.seed if words.seed is not None else random.SystemRandom().randrange(1_000_000)
-    say(f"seed {first}: {words.examples} sequences; recording the builds first")
-    shared = open_property()
+    say(
+        f"seed {first}: {words.examples} sequences in {words.processes} processes; the builds are recorded first"
+    )
+    rounds = [
+        (first + number, min(ROUND, words.examples - start))
+        for number, start in enumerate(range(0, words.examples, ROUND))
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "recording.pickle"
+        file.write_bytes(pickle.dumps(record(Path(folder))))
+        with ProcessPoolExecutor(words.processes, mp_context=get_context("spawn")) as pool:
+            shares = [rounds[number :: words.processes] for number in range(words.processes)]
+            found = list(pool.map(soak, shares, [file] * len(shares), [words.keep] * len(shares)))
+    if all(found):
+        say(f"all {words.examples} sequences equal a rebuild")
+    return 0 if all(found) else 1
+
+
+def soak(rounds: list[tuple[int, int]], recording: Path, keep: Path) -> bool:
+    """Whether every sequence of these rounds (seed, examples) equals a rebuild."""
+    made: Recording = pickle.loads(recording.read_bytes())  # noqa: S301  (written by this program)
+    shared = made.open()
     started, done, last = time.monotonic(), 0, Sequence()
-    models = shared.script.models
+    wanted = sum(examples for _, examples in rounds)
 
     def check(sequence: Sequence) -> None:
         nonlocal done, last
@@ -36,27 +61,28 @@ def main() -> int:
         shared.check(sequence)
         done += 1
         if done % 10 == 0:
-            each = (time.monotonic() - started) / done
-            say(f"{done} of {words.examples} equal a rebuild, {each:.1f} s each")
+            say(f"{done} of {wanted} equal a rebuild, {(time.monotonic() - started) / done:.1f} s each")
 
+    number = 0
     try:
-        for number, start in enumerate(range(0, words.examples, ROUND)):
+        for number, examples in rounds:
             bounds = settings(
-                max_examples=min(ROUND, words.examples - start),
+                max_examples=examples,
                 deadline=None,
                 database=None,
                 phases=[Phase.generate, Phase.shrink],
                 suppress_health_check=list(HealthCheck),
             )
-            seed(first + number)(bounds(given(sequences(models))(check)))()
+            seed(number)(bounds(given(sequences(shared.script.models))(check)))()
     except Exception as error:
-        words.keep.write_text(last.as_json(), encoding="utf-8")
-        say(f"{last.as_json()}\n{error}\n\nreplay it: python -m tests.python.property.replay {words.keep}")
-        return 1
+        file = keep / f"counterexample_{number}.json"
+        file.write_text(last.as_json(), encoding="utf-8")
+        say(f"{last.as_json()}\n{type(error).__name__}: {error}")
+        say(f"replay it: python -m tests.python.property.replay {file}")
+        return False
     finally:
         shared.close()
-    say(f"all {done} sequences equal a rebuild, {(time.monotonic() - started) / max(done, 1):.1f} s each")
-    return 0
+    return True
 
 
 def say(text: str) -> None:

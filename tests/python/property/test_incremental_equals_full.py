@@ -10,7 +10,6 @@ finds becomes a file in `regressions/`, which this module replays by name.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,18 +17,11 @@ import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 
 from .drawing import sequences
-from .harness import IncrementalDiffersError, Property, RecordedBuilder, open_property
+from .harness import IncrementalDiffersError, Property, RecordedBuilder
 from .sequences import Action, Fault, Run, Sequence
 
 REGRESSIONS = sorted((Path(__file__).parent / "regressions").glob("*.json"))
 EXAMPLES = 15
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Property]:
-    found = open_property()
-    yield found
-    found.close()
 
 
 @pytest.mark.parametrize("file", REGRESSIONS, ids=lambda file: file.stem)
