@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 PACKAGES := cli settings sample_data ingestion orchestration serving bench
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types sql-lint unit format lock docs bench slim-ci clean
+.PHONY: help setup demo test lint types sql-lint unit format lock docs bench soak slim-ci clean
 
 help:  ## say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -58,6 +58,9 @@ docs: setup  ## write dbt's documentation of the models into target/ (dbt docs s
 
 bench: setup  ## measure; ORDERS=1000000 by default, see bench/README.md
 	$(BIN)/python -m bench --orders $${ORDERS:-1000000}
+
+soak: setup  ## hold incremental marts to rebuilds over N drawn sequences (300); SEED=<n>, TARGET=postgres
+	$(BIN)/python -m tests.python.property.soak --examples $${N:-300} --target $${TARGET:-duckdb} $${SEED:+--seed $$SEED}
 
 slim-ci: setup  ## build and test only what changed against STATE=<folder with a manifest.json>
 	@test -n "$(STATE)" || { echo "error: say which state to compare with: make slim-ci STATE=<folder>"; exit 2; }

@@ -144,12 +144,16 @@ class PostgresServer:
         self.process.wait(timeout=START_SECONDS)
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def create_database(self) -> PostgresDatabase:
-        """An empty database."""
+    def create_database(self, template: str = "template1") -> PostgresDatabase:
+        """An empty database, or a copy of another one, to which nobody may be connected."""
         self.databases += 1
         database = PostgresDatabase(HOST, self.port, USER, f"test_{self.databases}_{uuid.uuid4().hex[:6]}")
-        self._maintain(f'create database "{database.name}"')
+        self._maintain(f'create database "{database.name}" template "{template}"')
         return database
+
+    def rename_database(self, former: str, name: str) -> None:
+        """Give a database, to which nobody may be connected, another name."""
+        self._maintain(f'alter database "{former}" rename to "{name}"')
 
     def drop_database(self, database: PostgresDatabase) -> None:
         """Remove it, whoever is still connected."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Sequence as Listed
+from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 from unittest import mock
@@ -19,19 +21,26 @@ import yaml
 from ingestion.feed import Feed, load_feeds
 from ingestion.loader import WarehouseLoader
 from ingestion.service import IngestionService
+from ingestion.warehouses import open_warehouse
+from ingestion.warehouses.base import Table
+from ingestion.warehouses.duckdb import DuckDBWarehouse
 from orchestration import publish_duckdb
 from orchestration.dbt_runner import BuildSettings, DbtRunner
 from orchestration.publication import PublicTable, Stamp, public_tables
-from orchestration.publish_duckdb import DuckDBPublisher
+from orchestration.publish import open_publisher
+from orchestration.publish_duckdb import DuckDBPublisher, open_published
+from orchestration.publish_postgres import reader_schema
 from settings.errors import NotFoundError, TillhouseError
 from settings.home import HOME_VARIABLE, PROJECT_ROOT, Home
 
 from .company import RATES, SMALL_COMPANY, as_csv, feed_file, feed_of
-from .script import Recorder, RunKilledError, Script
+from .script import NodeScript, Recorder, RunKilledError, Script
 from .sequences import Action, Fault, Published, Run, SameName, Sequence
 
 ARRIVED = 1_775_400_000  # every file's modification time, in epoch seconds: after all delivery times
 SHOWN_ROWS = 5
+DATABASE_AT_WORK = "warehouse"
+DATABASE_FILE = "database.json"  # in a home whose warehouse is on a server: the variables of its profile
 
 
 class LoadKilledError(Exception):
@@ -52,6 +61,9 @@ def environment_of(home: Home) -> Iterator[None]:
         "TILLHOUSE_SCHEMA_PREFIX": "",
         "TILLHOUSE_REPORTING_CURRENCY": "",
     }
+    database = home.root / DATABASE_FILE
+    if database.exists():
+        words |= json.loads(database.read_text(encoding="utf-8"))
     with mock.patch.dict(os.environ, words):
         yield
 
@@ -155,6 +167,69 @@ class DbtBuilder:
         return not report.failures
 
 
+class Server(Protocol):
+    """A database server of the tests; see `postgres_server`."""
+
+    def create_database(self, template: str = "template1") -> Any: ...
+
+    def rename_database(self, former: str, name: str) -> None: ...
+
+    def drop_database(self, database: Any) -> None: ...
+
+
+@dataclass
+class Homes:
+    """Makes copies of homes, each with its database where the target has a server. `remove` them again."""
+
+    server: Server | None = None
+    _databases: dict[Path, Any] = field(default_factory=dict)
+
+    def make(self, root: Path) -> Home:
+        """An empty home."""
+        home = Home(root).ensure()
+        if self.server:
+            self._give(root, self.server.create_database())
+        return home
+
+    def copy(self, home: Home, root: Path) -> Home:
+        """The same state elsewhere."""
+        shutil.copytree(home.root, root, ignore=shutil.ignore_patterns(DATABASE_FILE))
+        if self.server:
+            self._give(root, self.server.create_database(self._databases[home.root].name))
+        return Home(root)
+
+    @contextmanager
+    def at(self, home: Home) -> Iterator[None]:
+        """The environment of one home. On a server its database has one name meanwhile, whichever home it is.
+
+        The models' SQL names the database, and their fingerprints with it.
+        """
+        if not self.server:
+            with environment_of(home):
+                yield
+            return
+        name = self._databases[home.root].name
+        self.server.rename_database(name, DATABASE_AT_WORK)
+        try:
+            with (
+                environment_of(home),
+                mock.patch.dict(os.environ, {"TILLHOUSE_POSTGRES_DATABASE": DATABASE_AT_WORK}),
+            ):
+                yield
+        finally:
+            self.server.rename_database(DATABASE_AT_WORK, name)
+
+    def remove(self, home: Home) -> None:
+        """Remove a home with all that belongs to it."""
+        shutil.rmtree(home.root, ignore_errors=True)
+        if self.server and home.root in self._databases:
+            self.server.drop_database(self._databases.pop(home.root))
+
+    def _give(self, root: Path, database: Any) -> None:
+        self._databases[root] = database
+        (root / DATABASE_FILE).write_text(json.dumps(database.environment), encoding="utf-8")
+
+
 @dataclass
 class Property:
     """What examples share: a parsed project, its recorded statements, homes to start from. Close it."""
@@ -163,11 +238,17 @@ class Property:
     manifest: Mapping[str, Any]
     script: Script
     dbt: DbtBuilder
+    homes: Homes = field(default_factory=Homes)
     starts: dict[tuple[str, SameName], Home] = field(default_factory=dict)
 
     @property
-    def recorded(self) -> RecordedBuilder:
-        return RecordedBuilder(self.script)
+    def target(self) -> str:
+        return "postgres" if self.homes.server else "duckdb"
+
+    @property
+    def builder(self) -> Builder:
+        """The cheap one where there is one."""
+        return self.dbt if self.homes.server else RecordedBuilder(self.script)
 
     @property
     def marts(self) -> list[PublicTable]:
@@ -180,18 +261,15 @@ class Property:
         Raises:
             IncrementalDiffersError: names each mart that differs from a rebuild, with rows of both.
         """
-        work = Path(tempfile.mkdtemp(dir=self.root))
+        home = self.start(sequence, self._new_root())
         try:
-            home = self.start(sequence, work / "incremental")
-            with environment_of(home):
-                company = Company(
-                    home, self, builder or self.recorded, sequence.same_name, sequence.published
-                )
+            with self.homes.at(home):
+                company = Company(home, self, builder or self.builder, sequence.same_name, sequence.published)
                 for run in sequence.runs or (Run(),):
                     company.run(run)
             self.compare_with_rebuild(home, sequence)
         finally:
-            shutil.rmtree(work, ignore_errors=True)
+            self.homes.remove(home)
 
     def compare_with_rebuild(self, home: Home, sequence: Sequence) -> None:
         """Compare what a home holds with a rebuild from its bronze.
@@ -199,35 +277,37 @@ class Property:
         Raises:
             IncrementalDiffersError: names each mart that differs, with rows of both.
         """
-        work = Path(tempfile.mkdtemp(dir=self.root))
+        rebuilt = self._rebuild(home, sequence)
         try:
-            self._compare(home, self._rebuild(home, sequence, work / "rebuilt"))
+            self._compare(home, rebuilt)
         finally:
-            shutil.rmtree(work, ignore_errors=True)
+            self.homes.remove(rebuilt)
 
     def close(self) -> None:
+        for home in [*self.starts.values(), Home(self.root / "nothing")]:
+            self.homes.remove(home)
         shutil.rmtree(self.root, ignore_errors=True)
 
     def start(self, sequence: Sequence, root: Path) -> Home:
         """A new home with what the sequence starts from."""
         key = (sequence.start, sequence.same_name)
         if key not in self.starts:
-            home = Home(self.root / "-".join(key))
-            shutil.copytree(self.root / "nothing", home.root, dirs_exist_ok=True)
+            home = self.homes.copy(Home(self.root / "nothing"), self.root / "-".join(key))
             if sequence.start == "small_company":
-                with environment_of(home):
-                    Company(home, self, self.recorded, sequence.same_name).run(Run(SMALL_COMPANY))
+                with self.homes.at(home):
+                    Company(home, self, self.builder, sequence.same_name).run(Run(SMALL_COMPANY))
             self.starts[key] = home
-        shutil.copytree(self.starts[key].root, root)
-        return Home(root)
+        return self.homes.copy(self.starts[key], root)
 
-    def _rebuild(self, home: Home, sequence: Sequence, root: Path) -> Home:
+    def _new_root(self) -> Path:
+        return Path(tempfile.mkdtemp(dir=self.root)) / "home"
+
+    def _rebuild(self, home: Home, sequence: Sequence) -> Home:
         """A warehouse that knows nothing but bronze: every delivery replayed in its order, built in full."""
-        shutil.copytree(self.root / "nothing", root)
-        shutil.copytree(home.bronze, root / "bronze", dirs_exist_ok=True)
-        rebuilt = Home(root)
-        with environment_of(rebuilt):
-            company = Company(rebuilt, self, self.recorded, sequence.same_name)
+        rebuilt = self.homes.copy(Home(self.root / "nothing"), self._new_root())
+        shutil.copytree(home.bronze, rebuilt.bronze, dirs_exist_ok=True)
+        with self.homes.at(rebuilt):
+            company = Company(rebuilt, self, self.builder, sequence.same_name)
             report = company.service.reload("rebuild")
             bad = [batch for batch in report.batches if batch.status != "loaded"]
             if bad:
@@ -236,17 +316,16 @@ class Property:
         return rebuilt
 
     def _compare(self, home: Home, rebuilt: Home) -> None:
-        files = {"published": home.published, "incremental": home.warehouse, "rebuilt": rebuilt.warehouse}
         found = []
-        with duckdb.connect(config={"threads": 1}) as connection:
-            for database, file in files.items():
-                connection.execute(f"attach '{file}' as {database} (read_only)")
+        with ExitStack() as stack:
+            expected = _tables(stack, self.target, rebuilt)
+            built = _tables(stack, self.target, home)
+            read = _published_tables(stack, self.target, home)
             for table in self.marts:
-                name = f'"{table.schema}"."{table.name}"'
-                for database in ("published", "incremental"):
-                    said = _difference(connection, f"{database}.{name}", f"rebuilt.{name}")
+                for word, tables in (("published", read), ("incremental", built)):
+                    said = _difference(tables(table), expected(table))
                     if said:
-                        found.append(f"{table.schema}.{table.name} ({database}):\n{said}")
+                        found.append(f"{table.schema}.{table.name} ({word}):\n{said}")
                         break
         if found:
             raise IncrementalDiffersError("\n".join(found))
@@ -270,7 +349,7 @@ class Company:
 
     @property
     def service(self) -> IngestionService:
-        return IngestionService(self.home, self.feeds)
+        return IngestionService(self.home, self.feeds, target=self.shared.target)
 
     def run(self, run: Run) -> None:
         """Deliver, load, build and publish; a fault ends the run where it says."""
@@ -297,10 +376,15 @@ class Company:
     def _publish(self, run_id: str, fault: Fault | None) -> None:
         if fault and not fault.after:
             return
+        stamp = Stamp(run_id, "data", "project")
+        if self.shared.target != "duckdb":
+            # There the marks and the rows that readers see commit together.
+            open_publisher(self.home, self.shared.target).publish(self.shared.marts, stamp)
+            return
         sizes = {"least_part_rows": 1, "full_rows": 2} if self.published == "parts" else {}
         publisher = DuckDBPublisher(self.home, **sizes)
         with mock.patch.object(publish_duckdb, "advance") if fault else nullcontext():
-            publisher.publish(self.shared.marts, Stamp(run_id, "data", "project"))
+            publisher.publish(self.shared.marts, stamp)
 
     def build(self, run: Run) -> bool:
         """Whether every model was built."""
@@ -308,10 +392,9 @@ class Company:
 
     def _take_up_what_was_left(self, run_id: str) -> None:
         """Load from bronze what a broken run has left and whose file is gone, as the run's report asks for."""
-        with duckdb.connect(str(self.home.warehouse), read_only=True) as connection:
-            left = connection.execute(
-                "select batch_id from ops.load_ledger where status = 'pending' order by feed, load_sequence"
-            ).fetchall()
+        left = self._ask(
+            "select batch_id from ops.load_ledger where status = 'pending' order by feed, load_sequence"
+        )
         for (batch_id,) in left:
             self.service.reload(run_id, batch_id=batch_id)
 
@@ -337,15 +420,18 @@ class Company:
 
     def _batch_of(self, action: Action) -> str:
         status = "withdrawn" if action.do == "accept" else "loaded"
-        with duckdb.connect(str(self.home.warehouse), read_only=True) as connection:
-            row = connection.execute(
-                "select batch_id from ops.load_ledger where object_name = ? and status = ?"
-                " order by load_sequence desc, batch_id limit 1",
-                [action.file, status],
-            ).fetchone()
-        if not row:
+        rows = self._ask(
+            "select batch_id from ops.load_ledger where object_name = ? and status = ?"
+            " order by load_sequence desc, batch_id limit 1",
+            [action.file, status],
+        )
+        if not rows:
             raise NotFoundError(f"no {status} delivery is named {action.file}")
-        return str(row[0])
+        return str(rows[0][0])
+
+    def _ask(self, sql: str, parameters: Listed[object] = ()) -> list[tuple[Any, ...]]:
+        with closing(open_warehouse(self.shared.target, self.home, read_only=True)) as warehouse:
+            return warehouse.query(sql, parameters).rows
 
 
 @contextmanager
@@ -367,23 +453,34 @@ def _loading_breaks_off(after: int | None) -> Iterator[None]:
         yield
 
 
-def _difference(connection: duckdb.DuckDBPyConnection, ours: str, rebuilt: str) -> str:
-    """Rows that only one of two tables has, empty when they are equal."""
-    found, expected = connection.sql(f"from {ours}"), connection.sql(f"from {rebuilt}")
-    columns, wanted = (list(zip(side.columns, side.types, strict=True)) for side in (found, expected))
-    if columns != wanted:
-        return f"  columns {columns}\n  rebuilt {wanted}"
-    # Most tables are equal, and to see that here costs less than to have two set operations planned.
-    if Counter(found.fetchall()) == Counter(expected.fetchall()):
-        return ""
+def _tables(stack: ExitStack, target: str, home: Home) -> Callable[[PublicTable], Table]:
+    """Reads the tables of a warehouse."""
+    with environment_of(home):
+        warehouse = stack.enter_context(closing(open_warehouse(target, home, read_only=True)))
+    return lambda table: warehouse.query(f'select * from "{table.schema}"."{table.name}"')
+
+
+def _published_tables(stack: ExitStack, target: str, home: Home) -> Callable[[PublicTable], Table]:
+    """Reads the tables that readers see."""
+    if target != "duckdb":
+        built = _tables(stack, target, home)
+        return lambda table: built(replace(table, schema=reader_schema(table.schema)))
+    warehouse = DuckDBWarehouse(stack.enter_context(open_published(home)))
+    return lambda table: warehouse.query(f'select * from "{table.schema}"."{table.name}"')
+
+
+def _difference(found: Table, expected: Table) -> str:
+    """Rows that only one of two tables has (`except all` both ways), empty when they are equal."""
+    if found.columns != expected.columns:
+        return f"  columns {found.columns}\n  rebuilt {expected.columns}"
+    ours, theirs = Counter(found.rows), Counter(expected.rows)
     lines = []
-    for word, left, right in (("has", ours, rebuilt), ("lacks", rebuilt, ours)):
-        rows = connection.execute(f"from {left} except all from {right} order by all").fetchall()
-        lines += [f"  {word} {_told(found.columns, row)}" for row in rows[:SHOWN_ROWS]]
+    for word, rows in (("has", ours - theirs), ("lacks", theirs - ours)):
+        lines += [f"  {word} {_told(found.columns, row)}" for row in sorted(rows, key=repr)[:SHOWN_ROWS]]
     return "\n".join(lines)
 
 
-def _told(columns: list[str], row: tuple[Any, ...]) -> str:
+def _told(columns: Listed[str], row: tuple[Any, ...]) -> str:
     cells = {name: value for name, value in zip(columns, row, strict=True) if value is not None}
     hashes = {name for name, value in cells.items() if name.endswith("_key") and len(str(value)) == 32}
     return ", ".join(f"{name}={value}" for name, value in cells.items() if name not in hashes)
@@ -405,9 +502,8 @@ class Recording:
     script: Script
 
     def open(self) -> Property:
-        """A place of its own for the examples of this process; in memory where that is possible."""
-        memory = Path("/dev/shm")  # noqa: S108  (homes in memory save the waiting for a disk)
-        root = Path(tempfile.mkdtemp(prefix="tillhouse-property-", dir=memory if memory.is_dir() else None))
+        """A place of its own for the examples of this process."""
+        root = _root()
         shutil.copytree(self.home, root / "nothing")
         return Property(root, self.manifest, self.script, DbtBuilder(self.parsed, SETTINGS))
 
@@ -420,22 +516,34 @@ def record(folder: Path) -> Recording:
     """
     home = Home(folder / "nothing").ensure()
     with environment_of(home):
-        runner = DbtRunner(BuildSettings(home, select=("resource_type:seed",), resource_types=("seed",)))
-        manifest = runner.parse()
-        runner.build().require_success()
-        rows = [(day, currency, rate) for currency, known in RATES.items() for day, rate in known]
-        with duckdb.connect(str(home.warehouse)) as connection:
-            connection.executemany(
-                "insert into seeds.fx_rates (rate_date, currency, rate) values (?, ?, ?)", rows
-            )
-        shared = Property(folder, manifest, Script([], [], []), DbtBuilder(runner.parsed, SETTINGS))
-        Company(home, shared, shared.dbt).service.ingest(
-            "first"
-        )  # there is nothing yet, but it makes the tables
-        shutil.rmtree(home.dbt_target)
+        runner = _prepare(home, "duckdb")
     recorded = Home(folder / "recorded")
     shutil.copytree(home.root, recorded.root)
-    return Recording(home.root, manifest, runner.parsed, _record(recorded, manifest, runner.parsed))
+    return Recording(home.root, runner.manifest, runner.parsed, _record(recorded, runner))
+
+
+def _root() -> Path:
+    memory = Path("/dev/shm")  # noqa: S108  (homes in memory save the waiting for a disk)
+    return Path(tempfile.mkdtemp(prefix="tillhouse-property-", dir=memory if memory.is_dir() else None))
+
+
+def _prepare(home: Home, target: str) -> DbtRunner:
+    """Make the tables that are there before the first delivery: seeds with rates, empty raw tables."""
+    settings = BuildSettings(home, target=target, select=("resource_type:seed",), resource_types=("seed",))
+    runner = DbtRunner(settings)
+    runner.parse()
+    runner.build().require_success()
+    rows = [(day, currency, rate) for currency, known in RATES.items() for day, rate in known]
+    with closing(open_warehouse(target, home)) as warehouse, warehouse.transaction():
+        warehouse.execute_many(
+            "insert into seeds.fx_rates (rate_date, currency, rate) values (?, ?, ?)", rows
+        )
+    path = home.feeds / "small.yml"
+    path.write_text(yaml.safe_dump(feed_file("replace")), encoding="utf-8")
+    # There is nothing yet, but it makes the tables.
+    IngestionService(home, load_feeds(path, home), target=target).ingest("first")
+    shutil.rmtree(home.dbt_target)
+    return runner
 
 
 @contextmanager
@@ -449,13 +557,32 @@ def open_property() -> Iterator[Property]:
             shared.close()
 
 
-def _record(home: Home, manifest: Mapping[str, Any], parsed: Any) -> Script:
-    recorder = Recorder(manifest)
+@contextmanager
+def open_property_on(server: Server) -> Iterator[Property]:
+    """The same with a database for each home, built by dbt itself."""
+    homes, root = Homes(server), _root()
+    nothing = homes.make(root / "nothing")
+    with homes.at(nothing):
+        runner = _prepare(nothing, "postgres")
+    models = [
+        NodeScript(key, node["schema"], node["name"], frozenset())
+        for key, node in runner.manifest["nodes"].items()
+        if node["resource_type"] == "model" and not node["schema"].endswith("quality")
+    ]
+    builder = DbtBuilder(runner.parsed, {**SETTINGS, "target": "postgres"})
+    shared = Property(root, runner.manifest, Script(models, [], []), builder, homes)
+    try:
+        yield shared
+    finally:
+        shared.close()
+
+
+def _record(home: Home, parsed: DbtRunner) -> Script:
+    recorder = Recorder(parsed.manifest)
     with environment_of(home), recorder.listening():
         for variant in ("absent", "refreshed", "standing"):
             settings = BuildSettings(home, **SETTINGS, full_refresh=variant == "refreshed")
-            runner = DbtRunner(settings, parsed=parsed)
-            recorder.keep(variant, runner.build())
+            recorder.keep(variant, DbtRunner(settings, parsed=parsed.parsed).build())
     database = DuckDBDatabase(home)
     try:
         return recorder.script(database)

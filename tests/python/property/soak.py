@@ -8,14 +8,16 @@ import random
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing, contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from .drawing import sequences
-from .harness import Recording, record
+from .harness import Property, Recording, open_property_on, record
 from .sequences import Sequence
 
 ROUND = 25  # examples of one seed: a longer round draws variations of what it has drawn before
@@ -28,10 +30,11 @@ def main() -> int:
     parser.add_argument("--processes", type=int, default=2, help="[default: 2]")
     parser.add_argument("--seed", type=int, default=None, help="[default: a new one]")
     parser.add_argument("--keep", type=Path, default=Path(), help="folder that counterexamples go to")
+    parser.add_argument("--target", choices=("duckdb", "postgres"), default="duckdb")
     words = parser.parse_args()
     first = words.seed if words.seed is not None else random.SystemRandom().randrange(1_000_000)
     say(
-        f"seed {first}: {words.examples} sequences in {words.processes} processes; the builds are recorded first"
+        f"seed {first}: {words.examples} sequences in {words.processes} processes; first the project is parsed"
     )
     rounds = [
         (first + number, min(ROUND, words.examples - start))
@@ -39,7 +42,8 @@ def main() -> int:
     ]
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "recording.pickle"
-        file.write_bytes(pickle.dumps(record(Path(folder))))
+        if words.target == "duckdb":
+            file.write_bytes(pickle.dumps(record(Path(folder))))
         with ProcessPoolExecutor(words.processes, mp_context=get_context("spawn")) as pool:
             shares = [rounds[number :: words.processes] for number in range(words.processes)]
             found = list(pool.map(soak, shares, [file] * len(shares), [words.keep] * len(shares)))
@@ -50,8 +54,28 @@ def main() -> int:
 
 def soak(rounds: list[tuple[int, int]], recording: Path, keep: Path) -> bool:
     """Whether every sequence of these rounds (seed, examples) equals a rebuild."""
-    made: Recording = pickle.loads(recording.read_bytes())  # noqa: S301  (written by this program)
-    shared = made.open()
+    with _opened(recording) as shared:
+        return _soak(shared, rounds, keep)
+
+
+@contextmanager
+def _opened(recording: Path) -> Iterator[Property]:
+    if recording.exists():
+        made: Recording = pickle.loads(recording.read_bytes())  # noqa: S301  (written by this program)
+        with closing(made.open()) as shared:
+            yield shared
+        return
+    from tests.python.postgres_server import PostgresServer  # noqa: PLC0415  (its driver is an extra)
+
+    server = PostgresServer.start()
+    try:
+        with open_property_on(server) as shared:
+            yield shared
+    finally:
+        server.stop()
+
+
+def _soak(shared: Property, rounds: list[tuple[int, int]], keep: Path) -> bool:
     started, done, last = time.monotonic(), 0, Sequence()
     wanted = sum(examples for _, examples in rounds)
 
@@ -80,8 +104,6 @@ def soak(rounds: list[tuple[int, int]], recording: Path, keep: Path) -> bool:
         say(f"{last.as_json()}\n{type(error).__name__}: {error}")
         say(f"replay it: python -m tests.python.property.replay {file}")
         return False
-    finally:
-        shared.close()
     return True
 
 

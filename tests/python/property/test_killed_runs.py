@@ -70,7 +70,7 @@ class Killing:
 @pytest.fixture(scope="module")
 def killing(shared: Property) -> Killing:
     home = shared.start(Sequence(), shared.root / "delivered")
-    company = Company(home, shared, shared.recorded)
+    company = Company(home, shared, shared.builder)
     for action in DAY:
         company.deliver(action)
     found = Killing(shared, home, {})
