@@ -66,6 +66,18 @@
     )
 {%- endmacro %}
 
+{# The keys that models have named: `columns` says which of the feed's columns become which columns of the key. #}
+{% macro changed_keys(names, columns) -%}
+    {%- for name in names %}
+    select
+        {%- for from_feed, column in columns.items() %}
+        {{ from_feed }} as {{ column }}{{ ',' if not loop.last }}
+        {%- endfor %}
+    from {{ changes(ref(name)) }} as {{ name }}
+    {{- ' union all' if not loop.last }}
+    {%- endfor -%}
+{%- endmacro %}
+
 {# The names in the feed of all that the model reads and that names its changes. #}
 {% macro feeds_of_model() -%}
     {%- set feeds = [] -%}

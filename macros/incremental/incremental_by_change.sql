@@ -9,14 +9,16 @@
     row_key: columns that name one row. scope: columns of the touched keys; a touched key's rows are recomputed
     together. emits: which columns fill `key`, `customer_key` and `day` of the change feed. touched: the select that
     collects the keys, in raw Jinja, since it is rendered when the model runs; none means that every row is compared.
+    follows_from_others: columns that change only where another row of the model does; a row that differs in these alone
+    is written, and not named.
 #}
-{% macro incremental_by_change(row_key, scope=[], emits={}, touched=none) -%}
+{% macro incremental_by_change(row_key, scope=[], emits={}, touched=none, follows_from_others=[]) -%}
     {%- set settings = {
         'materialized': 'incremental',
         'incremental_strategy': 'touched',
         'on_schema_change': 'fail',
         'unique_key': row_key,
-        'meta': {'scope': scope, 'emits': emits},
+        'meta': {'scope': scope, 'emits': emits, 'follows_from_others': follows_from_others},
         'post_hook': '{{ note_full_build() }}',
     } -%}
     {%- if touched -%}

@@ -12,7 +12,7 @@
     {{ create_temporary_table('standing', 'select ' ~ columns ~ ' from ' ~ touched_part) }}
     {{ create_temporary_table('gone', standing ~ ' except ' ~ computed) }}
     {{ create_temporary_table('come', computed ~ ' except ' ~ standing) }}
-    {{ name_changes() }}
+    {{ name_changes(arg_dict.dest_columns) }}
     {%- set row_key = config.get('unique_key') %}
     {%- set systems = source_systems() if 'source_system' in row_key else [none] %}
     {%- for system in systems %}
@@ -33,9 +33,10 @@
 {%- endmacro %}
 
 {# The former and the new form of every row that differs: who moves from one day to another touches both. #}
-{% macro name_changes() -%}
+{% macro name_changes(columns) -%}
     {%- set emits = config.get('meta').emits -%}
     {%- if emits %}
+    {%- set compared = named_columns(columns, config.get('meta').follows_from_others) %}
     insert into state.changed (source, sequence, source_system, key, customer_key, day)
     select distinct
         '{{ this.identifier }}',
@@ -45,12 +46,17 @@
         {{ 'differing.' ~ emits.customer_key if emits.customer_key else 'cast(null as ' ~ text_type() ~ ')' }},
         {{ 'differing.' ~ emits.day if emits.day else 'cast(null as date)' }}
     from (
-        select * from {{ temporary_name('gone') }}
+        (select {{ compared }} from {{ temporary_name('gone') }} except select {{ compared }} from {{ temporary_name('come') }})
         union all
-        select * from {{ temporary_name('come') }}
+        (select {{ compared }} from {{ temporary_name('come') }} except select {{ compared }} from {{ temporary_name('gone') }})
     ) as differing
     cross join (select 1 + {{ newest_sequence(this.identifier) }} as sequence) as numbered;
     {%- endif %}
+{%- endmacro %}
+
+{# The columns but those that change only where another row does, which is then named. #}
+{% macro named_columns(columns, left_out) -%}
+    {{ return(columns | rejectattr('name', 'in', left_out) | map(attribute='quoted') | join(', ')) }}
 {%- endmacro %}
 
 {# Rows that former logic made must not stand among those of the present one. #}

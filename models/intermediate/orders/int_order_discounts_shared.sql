@@ -1,15 +1,8 @@
 {% set touched -%}{% raw %}
-    select
-        source_system,
-        key as order_id
-    from {{ changes(ref('stg_store__orders')) }} as changed_orders
-
-    union all
-
-    select
-        source_system,
-        key as order_id
-    from {{ changes(ref('stg_store__order_items')) }} as changed_lines
+    {{ changed_keys(
+        ['stg_store__orders', 'stg_store__order_items'],
+        {'source_system': 'source_system', 'key': 'order_id'}
+    ) }}
 {% endraw %}{%- endset %}
 {{ config(**incremental_by_change(
     row_key=['order_id', 'line_id'],

@@ -1,7 +1,5 @@
 {% set touched -%}{% raw %}
-    select customer_key
-    from {{ changes(ref('int_orders_united')) }} as changed_orders
-    where customer_key is not null
+    {{ changed_keys(['int_orders_united'], {'customer_key': 'customer_key'}) }}
 {% endraw %}{%- endset %}
 {{ config(**incremental_by_change(
     row_key=['source_system', 'order_id'],

@@ -1,15 +1,8 @@
 {% set touched -%}{% raw %}
-    select
-        source_system,
-        key as order_id
-    from {{ changes(ref('stg_store__orders')) }} as changed_store_orders
-
-    union all
-
-    select
-        source_system,
-        key as order_id
-    from {{ changes(ref('int_restaurant_orders_derived')) }} as changed_restaurant_orders
+    {{ changed_keys(
+        ['stg_store__orders', 'int_restaurant_orders_derived'],
+        {'source_system': 'source_system', 'key': 'order_id'}
+    ) }}
 {% endraw %}{%- endset %}
 {{ config(**incremental_by_change(
     row_key=['source_system', 'order_id'],

@@ -1,5 +1,5 @@
 {% set touched -%}{% raw %}
-    select key as order_id from {{ changes(ref('stg_restaurant__order_item_options')) }} as changed_options
+    {{ changed_keys(['stg_restaurant__order_item_options'], {'key': 'order_id'}) }}
 {% endraw %}{%- endset %}
 {{ config(**incremental_by_change(
     row_key=['order_id', 'line_id'],

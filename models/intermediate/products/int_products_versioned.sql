@@ -1,6 +1,7 @@
 {{ config(**incremental_by_change(
     row_key=['product_version_key'],
-    emits={'key': 'product_id', 'day': 'valid_from_date'}
+    emits={'key': 'product_id', 'day': 'valid_from_date'},
+    follows_from_others=['valid_to', 'valid_to_date']
 )) }}
 
 -- Versions come from what is believed now: a state that was corrected or taken back is in the snapshot only.

@@ -1,15 +1,13 @@
 {% set touched -%}{% raw %}
-    {% for changed in [
-        'int_orders_united', 'stg_store__order_items', 'int_order_discounts_shared', 'stg_restaurant__order_items',
-        'int_restaurant_options_totalled'
-    ] %}
-    select
-        source_system,
-        key as order_id
-    from {{ changes(ref(changed)) }} as {{ changed }}
+    {{ changed_keys(
+        [
+            'int_orders_united', 'stg_store__order_items', 'int_order_discounts_shared', 'stg_restaurant__order_items',
+            'int_restaurant_options_totalled'
+        ],
+        {'source_system': 'source_system', 'key': 'order_id'}
+    ) }}
 
     union all
-    {% endfor %}
 
     -- Orders of a product since the first of its changed versions; a day earlier covers every time zone.
     select

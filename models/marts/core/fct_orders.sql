@@ -1,11 +1,8 @@
 {% set touched -%}{% raw %}
-    {% for changed in ['int_orders_united', 'fct_order_items', 'fct_returns', 'int_orders_sequenced'] %}
-    select
-        source_system,
-        key as order_id
-    from {{ changes(ref(changed)) }} as {{ changed }}
-    {{ 'union all' if not loop.last }}
-    {% endfor %}
+    {{ changed_keys(
+        ['int_orders_united', 'fct_order_items', 'fct_returns', 'int_orders_sequenced'],
+        {'source_system': 'source_system', 'key': 'order_id'}
+    ) }}
 {% endraw %}{%- endset %}
 {{ config(**incremental_by_change(
     row_key=['source_system', 'order_id'],

@@ -1,12 +1,10 @@
 {% set touched -%}{% raw %}
-    {% for changed in ['stg_store__payments', 'int_orders_united'] %}
-    select
-        source_system,
-        key as order_id
-    from {{ changes(ref(changed)) }} as {{ changed }}
+    {{ changed_keys(
+        ['stg_store__payments', 'int_orders_united'],
+        {'source_system': 'source_system', 'key': 'order_id'}
+    ) }}
 
     union all
-    {% endfor %}
 
     -- Their currency is the shop's, which any order of another currency takes away.
     select

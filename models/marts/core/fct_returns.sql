@@ -1,11 +1,8 @@
 {% set touched -%}{% raw %}
-    {% for changed in ['stg_store__returns', 'fct_order_items', 'int_orders_united'] %}
-    select
-        source_system,
-        key as order_id
-    from {{ changes(ref(changed)) }} as {{ changed }}
-    {{ 'union all' if not loop.last }}
-    {% endfor %}
+    {{ changed_keys(
+        ['stg_store__returns', 'fct_order_items', 'int_orders_united'],
+        {'source_system': 'source_system', 'key': 'order_id'}
+    ) }}
 {% endraw %}{%- endset %}
 {{ config(**incremental_by_change(
     row_key=['return_key', 'return_id'],

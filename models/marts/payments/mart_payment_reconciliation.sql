@@ -1,11 +1,5 @@
 {% set touched -%}{% raw %}
-    {% for changed in ['fct_orders', 'fct_payments'] %}
-    select
-        source_system,
-        key as order_id
-    from {{ changes(ref(changed)) }} as {{ changed }}
-    {{ 'union all' if not loop.last }}
-    {% endfor %}
+    {{ changed_keys(['fct_orders', 'fct_payments'], {'source_system': 'source_system', 'key': 'order_id'}) }}
 {% endraw %}{%- endset %}
 {{ config(**incremental_by_change(
     row_key=['source_system', 'order_id'],

@@ -1,8 +1,5 @@
 {% set touched -%}{% raw %}
-    select
-        source_system,
-        day as payment_date
-    from {{ changes(ref('fct_payments')) }} as changed_payments
+    {{ changed_keys(['fct_payments'], {'source_system': 'source_system', 'day': 'payment_date'}) }}
 {% endraw %}{%- endset %}
 {{ config(**incremental_by_change(
     row_key=['payment_date', 'payment_day_key'],

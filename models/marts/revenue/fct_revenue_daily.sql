@@ -1,11 +1,5 @@
 {% set touched -%}{% raw %}
-    {% for changed in ['fct_orders', 'fct_returns'] %}
-    select
-        source_system,
-        day as revenue_date
-    from {{ changes(ref(changed)) }} as {{ changed }}
-    {{ 'union all' if not loop.last }}
-    {% endfor %}
+    {{ changed_keys(['fct_orders', 'fct_returns'], {'source_system': 'source_system', 'day': 'revenue_date'}) }}
 {% endraw %}{%- endset %}
 {{ config(**incremental_by_change(
     row_key=['revenue_date', 'revenue_day_key'],

@@ -1,8 +1,5 @@
 {% set touched -%}{% raw %}
-    select
-        source_system,
-        day as sales_date
-    from {{ changes(ref('fct_order_items')) }} as changed_lines
+    {{ changed_keys(['fct_order_items'], {'source_system': 'source_system', 'day': 'sales_date'}) }}
 {% endraw %}{%- endset %}
 {{ config(**incremental_by_change(
     row_key=['sales_date', 'sales_day_key'],

@@ -1,8 +1,5 @@
 {% set touched -%}{% raw %}
-    {% for changed in ['fct_orders', 'fct_returns'] %}
-    select customer_key from {{ changes(ref(changed)) }} as {{ changed }}
-    {{ 'union all' if not loop.last }}
-    {% endfor %}
+    {{ changed_keys(['fct_orders', 'fct_returns'], {'customer_key': 'customer_key'}) }}
 {% endraw %}{%- endset %}
 {{ config(**incremental_by_change(
     row_key=['customer_key', 'activity_date'],
