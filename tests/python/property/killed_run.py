@@ -10,8 +10,8 @@ import os
 import pickle
 import signal
 import sys
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from ingestion.ledger import Ledger
 from ingestion.loader import WarehouseLoader
 from ingestion.session import Session
 from ingestion.warehouses import only_writer
-from orchestration import publish_duckdb
+from orchestration import publish_duckdb, publish_postgres
 from orchestration.dbt_runner import BuildReport, DbtRunner
 from orchestration.pipeline import Pipeline, RunRequest
 from orchestration.publish_duckdb import DuckDBPublisher
@@ -42,7 +42,11 @@ Patch = AbstractContextManager[Any]
 
 @dataclass(frozen=True)
 class Plan:
-    """One run: where, with which builds, and where it ends (nowhere, if empty). `parsed` is dbt's manifest."""
+    """One run: where, with which builds, and where it ends (nowhere, if empty).
+
+    Attributes:
+        parsed: dbt's own manifest, where dbt is to build; else the script does.
+    """
 
     home: Path
     run_id: str
@@ -50,6 +54,7 @@ class Plan:
     script: Script
     parsed: Any = None
     point: str = ""
+    target: str = "duckdb"
 
 
 @dataclass
@@ -73,7 +78,7 @@ class RecordedRunner:
 def run_to_its_end(plan: Plan) -> None:
     """Ingest, build, publish, as the daily job does, without tests and without the tables about runs."""
     home = Home(plan.home)
-    request = RunRequest(home=home, run_id=plan.run_id)
+    request = RunRequest(home=home, run_id=plan.run_id, target=plan.target)
     with environment_of(home), only_writer(request.target, home):
         pipeline = Pipeline(request)
         runner: Any = RecordedRunner(home, plan.script, plan.manifest)
@@ -168,6 +173,13 @@ def _at_the_unreached_model(name: str, sql: str) -> bool:
     return name.endswith(f".{UNREACHED_MODEL}") and "create" in sql
 
 
+@contextmanager
+def _dying_before_the_marks_commit() -> Iterator[None]:
+    """Whichever engine publishes."""
+    with _after(publish_duckdb, "advance"), _after(publish_postgres, "advance"):
+        yield
+
+
 # point → what makes the process end there. Those of `BY_DBT` are inside the build and need dbt itself.
 POINTS: Mapping[str, Callable[[], Patch]] = {
     "nothing was done but the note that a run begins": lambda: _after(operations, "start_run"),
@@ -191,7 +203,7 @@ POINTS: Mapping[str, Callable[[], Patch]] = {
     "inside publish: readers see it, nobody has noted so": lambda: _after(
         Path, "replace", only=_takes_place_of_published
     ),
-    "inside publish: the marks are not committed": lambda: _after(publish_duckdb, "advance"),
+    "inside publish: the marks are not committed": _dying_before_the_marks_commit,
     "inside publish: former files are not swept": lambda: _before(DuckDBPublisher, "_sweep"),
     "published, the run's end is not noted": lambda: _before(operations, "finish_run", only=_ends_well),
 }
