@@ -8,7 +8,7 @@
         {{ return(relation) }}
     {%- endif -%}
     {%- set emits = emitted_columns(relation) -%}
-    {%- if not emits or not has_been_checked(relation.identifier) -%}
+    {%- if not emits or not can_follow('tests', [relation.identifier]) -%}
         {{ return(relation) }}
     {%- endif -%}
     {%- set columns = ['source_system'] -%}
@@ -49,27 +49,6 @@
     {{ return(emits if emits.key or emits.day else {}) }}
 {%- endmacro %}
 
-{% macro has_been_checked(table) -%}
-    {%- set query -%}
-        select count(*)
-        from state.watermark
-        where
-            consumer = 'tests'
-            and source = '{{ table }}'
-            and not exists (
-                select 1
-                from state.changed
-                where
-                    changed.source = watermark.source
-                    and changed.sequence > watermark.sequence
-                    and changed.key is null
-                    and changed.customer_key is null
-                    and changed.day is null
-            )
-    {%- endset -%}
-    {{ return(run_query(query).columns[0].values()[0] == 1) }}
-{%- endmacro %}
-
 {# When nothing failed: the checks have seen all that the tables they ran on had named. #}
 {% macro note_checked(results) -%}
     {%- if execute and keeps_state() -%}
@@ -83,41 +62,8 @@
                 {%- if node and node.config.meta.get('emits') -%}{%- do state.tables.append(node.alias) -%}{%- endif -%}
             {%- endif -%}
         {%- endfor -%}
-        {%- if state.tables and not state.failed %}
-        insert into state.watermark (consumer, source, sequence)
-        select
-            'tests',
-            checked.source,
-            0
-        from (
-            {% for table in state.tables -%}
-            select '{{ table }}' as source {{ 'union all ' if not loop.last }}
-            {%- endfor %}
-        ) as checked
-        where not exists (
-            select 1
-            from state.watermark
-            where
-                watermark.consumer = 'tests'
-                and watermark.source = checked.source
-        );
-        update state.watermark
-        set sequence = newest.sequence
-        from (
-            select
-                numbers.source,
-                max(numbers.sequence) as sequence
-            from (
-                select source, sequence from state.changed
-                union all
-                select source, sequence from state.watermark
-            ) as numbers
-            group by numbers.source
-        ) as newest
-        where
-            watermark.consumer = 'tests'
-            and watermark.source = newest.source
-            and watermark.source in ('{{ state.tables | join("', '") }}');
+        {%- if not state.failed %}
+            {{ advance_watermarks('tests', state.tables) }}
         {%- endif -%}
     {%- endif -%}
 {%- endmacro %}

@@ -107,13 +107,12 @@
     )
 {%- endmacro %}
 
-{# The model has taken all that its sources have named. #}
-{% macro advance_watermarks() -%}
-    {%- set feeds = feeds_of_model() -%}
+{# A consumer has taken all that the sources have named. #}
+{% macro advance_watermarks(consumer, feeds) -%}
     {%- if feeds %}
     insert into state.watermark (consumer, source, sequence)
     select
-        '{{ this.identifier }}',
+        '{{ consumer }}',
         feeds.source,
         0
     from (
@@ -125,7 +124,7 @@
         select 1
         from state.watermark
         where
-            watermark.consumer = '{{ this.identifier }}'
+            watermark.consumer = '{{ consumer }}'
             and watermark.source = feeds.source
     );
     update state.watermark
@@ -142,10 +141,33 @@
         group by numbers.source
     ) as newest
     where
-        watermark.consumer = '{{ this.identifier }}'
+        watermark.consumer = '{{ consumer }}'
+        and watermark.source in ('{{ feeds | join("', '") }}')
         and watermark.source = newest.source
         and watermark.sequence < newest.sequence;
     {%- endif %}
+{%- endmacro %}
+
+{# Whether a consumer has a mark of every source, and none of them was built anew since. #}
+{% macro can_follow(consumer, feeds) -%}
+    {%- set query -%}
+        select count(*)
+        from state.watermark
+        where
+            consumer = '{{ consumer }}'
+            and source in ('{{ feeds | join("', '") }}')
+            and not exists (
+                select 1
+                from state.changed
+                where
+                    changed.source = watermark.source
+                    and changed.sequence > watermark.sequence
+                    and changed.key is null
+                    and changed.customer_key is null
+                    and changed.day is null
+            )
+    {%- endset -%}
+    {{ return(run_query(query).columns[0].values()[0] == feeds | length) }}
 {%- endmacro %}
 
 {# A model that was built anew tells its consumers to do the same, and from where it goes on. #}
@@ -157,7 +179,7 @@
         1 + {{ newest_sequence(this.identifier) }}
     from state.watermark
     where source = '{{ this.identifier }}';
-    {{ advance_watermarks() }}
+    {{ advance_watermarks(this.identifier, feeds_of_model()) }}
     delete from state.built where model = '{{ this.identifier }}';
     insert into state.built (model, fingerprint) values ('{{ this.identifier }}', '{{ logic_fingerprint() }}');
     {%- endif %}

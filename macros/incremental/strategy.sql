@@ -26,7 +26,7 @@
     {%- endfor %}
     insert into {{ target }} ({{ columns }})
     select {{ columns }} from {{ temporary_name('come') }};
-    {{ advance_watermarks() }}
+    {{ advance_watermarks(this.identifier, feeds_of_model()) }}
     {%- for what in ['touched', 'standing', 'gone', 'come'] %}
     drop table if exists {{ temporary_name(what) }};
     {%- endfor %}

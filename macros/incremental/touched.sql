@@ -86,29 +86,8 @@
     {%- if not feeds -%}{{ return(false) }}{%- endif -%}
     {#- Asked once while the model compiles and once while it runs, not by each macro that wants to know. -#}
     {%- if 'must_build_anew' not in model -%}
-        {%- do model.update({'must_build_anew': marks_allow_no_increment(feeds)}) -%}
+        {%- set has_state = adapter.get_relation(this.database, 'state', 'watermark') is not none -%}
+        {%- do model.update({'must_build_anew': not (has_state and can_follow(this.identifier, feeds))}) -%}
     {%- endif -%}
     {{ return(model.must_build_anew) }}
-{%- endmacro %}
-
-{% macro marks_allow_no_increment(feeds) -%}
-    {%- if adapter.get_relation(this.database, 'state', 'watermark') is none -%}{{ return(true) }}{%- endif -%}
-    {%- set query -%}
-        select count(*)
-        from state.watermark
-        where
-            consumer = '{{ this.identifier }}'
-            and source in ('{{ feeds | join("', '") }}')
-            and not exists (
-                select 1
-                from state.changed
-                where
-                    changed.source = watermark.source
-                    and changed.sequence > watermark.sequence
-                    and changed.key is null
-                    and changed.customer_key is null
-                    and changed.day is null
-            )
-    {%- endset -%}
-    {{ return(run_query(query).columns[0].values()[0] != feeds | length) }}
 {%- endmacro %}

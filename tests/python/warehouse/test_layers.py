@@ -27,7 +27,7 @@ CLOCKS_AND_TARGETS = re.compile(
 )
 
 # How far a model has taken its sources decides what it computes; with --no-introspect they ask nothing.
-ASK_WHILE_THEY_RUN = {"marks_allow_no_increment", "require_same_logic"}
+ASK_WHILE_THEY_RUN = {"can_follow", "require_same_logic"}
 # When a run believed something is a time of the clock.
 TIMES_OF_BELIEF = {"duckdb__snapshot_get_time", "postgres__snapshot_get_time"}
 

@@ -132,11 +132,8 @@ def test_source_tables_are_made_by_statements_of_the_engine(manifest: Mapping[st
 def test_every_macro_is_described_and_part_of_what_was_compiled(
     manifest: Mapping[str, Any], target: str
 ) -> None:
-    macros = {
-        key: macro
-        for key, macro in manifest["macros"].items()
-        if macro["package_name"] == "tillhouse" and macro["original_file_path"].startswith("macros/")
-    }
+    own = {key: macro for key, macro in manifest["macros"].items() if macro["package_name"] == "tillhouse"}
+    macros = {key: macro for key, macro in own.items() if macro["original_file_path"].startswith("macros/")}
     implementation = re.compile(r"^(default|duckdb|postgres|redshift)__")
     public = {key: macro for key, macro in macros.items() if not implementation.match(macro["name"])}
     assert [macro["name"] for macro in public.values() if not macro["description"].strip()] == []
@@ -153,7 +150,7 @@ def test_every_macro_is_described_and_part_of_what_was_compiled(
     ahead += [key for key, macro in public.items() if macro["name"] in CALLED_BY_DBT]
     while ahead:
         key = ahead.pop()
-        if key in macros and key not in used:
+        if key in own and key not in used:
             used.add(key)
-            ahead += macros[key]["depends_on"]["macros"]
+            ahead += own[key]["depends_on"]["macros"]
     assert [macro["name"] for key, macro in public.items() if key not in used] == []
