@@ -78,7 +78,8 @@
 {% macro logic_fingerprint() -%}
     {%- set re = modules.re -%}
     {%- set compiled = re.sub('(?s)/\\* touched \\*/.*?/\\* rows of (.*?) \\*/', '\\1', model.compiled_code) -%}
-    {%- set parts = [without_comments(compiled)] -%}
+    {#- A warehouse may be renamed. -#}
+    {%- set parts = [without_comments(compiled | replace('"' ~ this.database ~ '".', ''))] -%}
     {%- for unique_id in logic_ancestors(model.depends_on.nodes, []) | sort -%}
         {%- set node = graph.nodes[unique_id] -%}
         {%- do parts.append(
