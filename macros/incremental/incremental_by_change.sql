@@ -10,15 +10,18 @@
     together. emits: which columns fill `key`, `customer_key` and `day` of the change feed. touched: the select that
     collects the keys, in raw Jinja, since it is rendered when the model runs; none means that every row is compared.
     follows_from_others: columns that change only where another row of the model does; a row that differs in these alone
-    is written, and not named.
+    is written, and not named. undated: the column of `scope` that may be null; rows without it are computed in each run,
+    since no key names them.
 #}
-{% macro incremental_by_change(row_key, scope=[], emits={}, touched=none, follows_from_others=[]) -%}
+{% macro incremental_by_change(row_key, scope=[], emits={}, touched=none, follows_from_others=[], undated=none) -%}
     {%- set settings = {
         'materialized': 'incremental',
         'incremental_strategy': 'touched',
         'on_schema_change': 'fail',
         'unique_key': row_key,
-        'meta': {'scope': scope, 'emits': emits, 'follows_from_others': follows_from_others},
+        'meta': {
+            'scope': scope, 'emits': emits, 'follows_from_others': follows_from_others, 'undated': undated
+        },
         'post_hook': '{{ note_full_build() }}',
     } -%}
     {%- if touched -%}

@@ -54,6 +54,12 @@
             {{ "where rows_of_table.source_system = '" ~ system ~ "'" if system }}
             {{ 'union all' if not loop.last }}
             {%- endfor %}
+            {%- for column, key in joined if key == config.get('meta').undated %}
+            union all
+            select rows_of_table.*
+            from {{ relation }} as rows_of_table
+            where rows_of_table.{{ column }} is null
+            {%- endfor %}
         ) {{ 'as touched_rows ' if not alias }}/* rows of {{ relation }} */{{ ' as ' ~ alias if alias }}
     {%- endif -%}
 {%- endmacro %}

@@ -2,9 +2,10 @@
     {{ changed_keys(['fct_payments'], {'source_system': 'source_system', 'day': 'payment_date'}) }}
 {% endraw %}{%- endset %}
 {{ config(**incremental_by_change(
-    row_key=['payment_date', 'payment_day_key'],
+    row_key=['payment_day_key'],
     scope=['source_system', 'payment_date'],
-    emits={'day': 'payment_date'},
+    emits={'key': 'method', 'day': 'payment_date'},
+    undated='payment_date',
     touched=touched
 )) }}
 
