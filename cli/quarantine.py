@@ -35,7 +35,7 @@ def list_command(feed: Feed = None, rule: Rule = None, day: Day = "", target: Ta
     Examples:  tillhouse quarantine list
                tillhouse quarantine list store_orders --day 2026-05-01
     """
-    from ingestion import operations  # noqa: PLC0415  (not for `--help`)
+    from ingestion import operations  # noqa: PLC0415  (slow: `--help` does without)
 
     found = operations.quarantine_summary(
         Home.from_environment(),
@@ -56,7 +56,7 @@ def list_command(feed: Feed = None, rule: Rule = None, day: Day = "", target: Ta
 
 
 @app.command()
-def show(  # noqa: PLR0917  (each is an option of the command)
+def show(  # noqa: PLR0917  (Typer passes each option by its name, none by place)
     feed: Feed = None,
     rule: Rule = None,
     batch_id: Batch = None,
@@ -72,7 +72,7 @@ def show(  # noqa: PLR0917  (each is an option of the command)
     Examples:  tillhouse quarantine show store_orders --rule not_a_number
                tillhouse quarantine show --batch store_orders-3f2a9c417b20 --row 17
     """
-    from ingestion import operations  # noqa: PLC0415  (not for `--help`)
+    from ingestion import operations  # noqa: PLC0415  (slow: `--help` does without)
 
     home = Home.from_environment()
     if row is not None:
@@ -114,7 +114,7 @@ def export(
     \b
     Example:  tillhouse quarantine export bad.csv --feed store_orders
     """
-    from ingestion import operations  # noqa: PLC0415  (not for `--help`)
+    from ingestion import operations  # noqa: PLC0415  (slow: `--help` does without)
 
     count = operations.export_quarantine(
         Home.from_environment(),

@@ -347,7 +347,7 @@ class _TextLoader(yaml.BaseLoader):
 def _feeds_of_file(file: Path, home: Home) -> list[Feed]:
     try:
         # Only texts, lists and mappings come out of this loader: no objects are made.
-        content = yaml.load(file.read_text(encoding="utf-8"), Loader=_TextLoader)  # noqa: S506
+        content = yaml.load(file.read_text(encoding="utf-8"), Loader=_TextLoader)  # noqa: S506  (see above)
     except (OSError, UnicodeDecodeError) as error:
         raise _mistake(file, "", f"cannot be read: {error}") from error
     except yaml.YAMLError as error:

@@ -23,9 +23,10 @@ from settings.home import HOME_VARIABLE, PROJECT_ROOT, Home
 from settings.profile import profiles_directory
 
 CURRENCY_VARIABLE = "TILLHOUSE_REPORTING_CURRENCY"  # read by the macro reporting_currency
-CHECKS_VARIABLE = "TILLHOUSE_CHECKS"  # read by the macro rows_to_check
+CHECKS_VARIABLE = "TILLHOUSE_CHECKS"  # read by macros/checks/touched_rows.sql
 FAILED_STATUSES = frozenset({"error", "fail", "runtime error"})
 NOT_RUN_STATUSES = frozenset({"skipped", "no-op"})
+WEEKLY_TESTS = "tag:weekly"  # they scan the history, and so wait for the weekly run
 CHECKS_SUFFIX = "_checks_hold"  # a test that packs the checks of a table is called by the table's name
 
 Query = Callable[[str], Sequence[tuple[Any, ...]]]
@@ -47,7 +48,8 @@ class BuildSettings:
     resource_types: tuple[str, ...] = ()
     # Unit tests judge the code, not the data: CI runs them, a daily run need not.
     unit_tests: bool = False
-    # Checks look at the rows that changed since they last passed; CI and the weekly run look at all.
+    # Checks look at the rows that changed since they last passed, and tests tagged `weekly` are left out; CI and the
+    # weekly run look at all.
     only_touched: bool = False
 
 
@@ -135,8 +137,9 @@ def dbt_arguments(command: str, settings: BuildSettings, *, profiles_dir: Path) 
     if command in {"build", "run", "seed", "snapshot", "test"}:
         if settings.select:
             words += ["--select", *settings.select]
-        if settings.exclude:
-            words += ["--exclude", *settings.exclude]
+        exclude = [*settings.exclude, *([WEEKLY_TESTS] if settings.only_touched else [])]
+        if exclude:
+            words += ["--exclude", *exclude]
     if command == "build":
         for resource_type in settings.resource_types:
             words += ["--resource-type", resource_type]
@@ -239,7 +242,7 @@ class DbtRunner:
 
 @contextmanager
 def _rhythm(settings: BuildSettings) -> Iterator[None]:
-    """Tell the macro `rows_to_check` what to look at. A variable of dbt would make it parse the project anew."""
+    """Tell the macros of `macros/checks/` what to look at. A variable of dbt would make it parse the project anew."""
     former = os.environ.get(CHECKS_VARIABLE)
     if settings.only_touched:
         os.environ[CHECKS_VARIABLE] = "touched"

@@ -67,7 +67,7 @@ class RunRequest:
             target=self.target,
             as_of=self.as_of,
             full_refresh=self.full_refresh,
-            only_touched=not self.all_checks,
+            only_touched=not (self.all_checks or self.full_refresh),
         )
 
 
@@ -172,6 +172,8 @@ class Pipeline:
         logger.info("building and testing the models")
         with self._recorded():
             self._has_passed = False
+            if read_publication(self.request.home, target=self.request.target) is None:
+                self._check_all_rows()
             report = self.runner.build(select)
             self._has_passed = not select and not report.failures
             operations.record_dbt_results(
@@ -187,6 +189,11 @@ class Pipeline:
                 target=self.request.target,
             )  # fmt: skip
         return report
+
+    def _check_all_rows(self) -> None:
+        """Nothing has passed yet that a daily run's checks could go on from."""
+        runner = self.runner
+        self._runner = replace(runner, settings=replace(runner.settings, only_touched=False))
 
     def require_success(self, report: BuildReport) -> None:
         """Note and raise what failed.

@@ -67,3 +67,31 @@
         {%- endif -%}
     {%- endif -%}
 {%- endmacro %}
+
+{#
+    A condition on the rows of a test over several tables by day: with TILLHOUSE_CHECKS=touched, that one of the tables
+    has named the day since its checks last passed; otherwise, and after a full build of one of them, true.
+#}
+{% macro is_day_to_check(tables, day) -%}
+    {%- if not execute or env_var('TILLHOUSE_CHECKS', 'all') != 'touched' or not keeps_state() -%}
+        {{ return('true') }}
+    {%- endif -%}
+    {%- if not can_follow('tests', tables) -%}
+        {{ return('true') }}
+    {%- endif -%}
+    {%- set condition -%}
+        (source_system, {{ day }}) in (
+            select
+                changed.source_system,
+                changed.day
+            from state.changed
+            inner join state.watermark
+                on changed.source = watermark.source
+            where
+                watermark.consumer = 'tests'
+                and changed.source in ('{{ tables | join("', '") }}')
+                and changed.sequence > watermark.sequence
+        )
+    {%- endset -%}
+    {{ return(condition) }}
+{%- endmacro %}

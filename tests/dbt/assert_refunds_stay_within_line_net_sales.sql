@@ -1,3 +1,5 @@
+{{ config(tags=['weekly']) }}
+
 -- The cap that keeps a line's net revenue from going below zero by refunds.
 with refunds as (
 

@@ -1,3 +1,5 @@
+{% set tables = ['fct_sales_daily', 'fct_revenue_daily'] %}
+
 -- Sales by category and day part add up to the revenue of the same day and location, and weeks and months to the days.
 with by_day as (
 
@@ -9,10 +11,25 @@ with by_day as (
         {{ sum_money('discounts') }} as discounts,
         {{ sum_money('units') }} as units
     from {{ ref('fct_sales_daily') }}
+    where {{ is_day_to_check(tables, 'sales_date') }}
     group by
         source_system,
         location_key,
         sales_date
+
+),
+
+revenue as (
+
+    select
+        source_system,
+        location_key,
+        revenue_date,
+        gross_revenue,
+        discounts,
+        units
+    from {{ ref('fct_revenue_daily') }}
+    where {{ is_day_to_check(tables, 'revenue_date') }}
 
 ),
 
@@ -21,7 +38,7 @@ broken_days as (
     select
         'fct_revenue_daily' as compared_with,
         cast(coalesce(revenue.revenue_date, by_day.sales_date) as {{ text_type() }}) as period
-    from {{ ref('fct_revenue_daily') }} as revenue
+    from revenue
     full outer join by_day
         on
             revenue.source_system = by_day.source_system

@@ -1,3 +1,5 @@
+{{ config(tags=['weekly']) }}
+
 -- The last cumulative value of all cohorts is the lifetime value of all customers: no month is left out.
 with triangle as (
 

@@ -1,3 +1,5 @@
+{{ config(tags=['weekly']) }}
+
 -- Sales and eligible refunds of identified customers up to the as-of date are each in one lifetime value.
 with as_of_dates as (
 

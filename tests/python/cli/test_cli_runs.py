@@ -154,7 +154,7 @@ def test_a_refused_file_of_a_required_feed_stops_the_run_and_status_says_why(
 def test_a_run_that_left_a_file_out_publishes_and_leaves_with_4(
     copied: Home, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from orchestration import run as runs  # noqa: PLC0415  (seconds of imports)
+    from orchestration import run as runs  # noqa: PLC0415  (seconds of imports that most tests do not need)
 
     (last,) = operations.last_runs(copied).records()
     row = replace(operations.run_row(copied, last["run_id"]), files_rejected=1)
@@ -168,7 +168,7 @@ def test_a_run_that_left_a_file_out_publishes_and_leaves_with_4(
 def test_a_failed_build_leaves_with_5_and_names_what_failed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from orchestration import run as runs  # noqa: PLC0415  (seconds of imports)
+    from orchestration import run as runs  # noqa: PLC0415  (seconds of imports that most tests do not need)
 
     def fail(*_: object, **__: object) -> None:
         raise BuildFailedError(
@@ -187,7 +187,7 @@ def test_a_failed_build_leaves_with_5_and_names_what_failed(
 def test_a_run_gets_the_words_it_was_given(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from orchestration import run as runs  # noqa: PLC0415  (seconds of imports)
+    from orchestration import run as runs  # noqa: PLC0415  (seconds of imports that most tests do not need)
 
     given: list[dict[str, object]] = []
 

@@ -127,7 +127,7 @@ def timestamp_value(text: str, zone: str, latest: datetime) -> datetime | Rule |
         return wrong
     try:
         seconds = int(parts[2]) if len(parts) == 3 else 0
-        naive = datetime(*(int(p) for p in day), int(parts[0]), int(parts[1]), seconds)  # noqa: DTZ001
+        naive = datetime(*(int(p) for p in day), int(parts[0]), int(parts[1]), seconds)  # noqa: DTZ001  (naive UTC, like every moment here)
     except ValueError:
         return wrong
     naive += timedelta(microseconds=int(fraction[:6].ljust(6, "0")) if point else 0)
@@ -140,7 +140,7 @@ def timestamp_value(text: str, zone: str, latest: datetime) -> datetime | Rule |
         if not instants:
             return Rule("nonexistent_local_time")
         value = instants[0]
-    if value == datetime(1970, 1, 1):  # noqa: DTZ001
+    if value == datetime(1970, 1, 1):  # noqa: DTZ001  (naive UTC, like every moment here)
         return Rule("sentinel_date")
     return Rule("future_date") if value > latest else value
 

@@ -380,7 +380,7 @@ def test_declared_dates_agree_with_strptime(
 ) -> None:
     def judge(text: str) -> Any:
         try:
-            moment = datetime.strptime(text.strip(" "), layout)  # noqa: DTZ007
+            moment = datetime.strptime(text.strip(" "), layout)  # noqa: DTZ007  (the text has no zone)
         except ValueError:
             return Rule("not_a_date")
         return moment.date()
@@ -411,7 +411,7 @@ def test_declared_timestamps_agree_with_strptime(
 
     def judge(text: str) -> Any:
         try:
-            moment = datetime.strptime(text, layout)  # noqa: DTZ007
+            moment = datetime.strptime(text, layout)  # noqa: DTZ007  (the text has no zone)
         except ValueError:
             return Rule("not_a_timestamp")
         if moment.second == 0 and ":60" in text:

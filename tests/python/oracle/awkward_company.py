@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 DELIVERIES = (date(2025, 3, 31), date(2025, 4, 1), date(2025, 4, 2))
 FIRST_DAY, LAST_DAY = date(2023, 12, 20), date(2025, 3, 30)
-LATEST = datetime(2025, 3, 30, 21)  # noqa: DTZ001 -- naive UTC, like every moment here
+LATEST = datetime(2025, 3, 30, 21)  # noqa: DTZ001  (naive UTC, like every moment here)
 STORE_ZONE, RESTAURANT_ZONE = "Europe/Berlin", "America/New_York"
 
 FEEDS = """
@@ -56,7 +56,7 @@ class AwkwardCompany:
     """Writes `landing/<feed>/<feed>_<day>.csv` for each delivery."""
 
     def __init__(self, seed: int, currencies: Sequence[str] = ("USD",)) -> None:
-        self.random = random.Random(seed)  # noqa: S311 -- reproducible, not secret
+        self.random = random.Random(seed)  # noqa: S311  (reproducible, no secret)
         self.currencies = currencies
 
     def write(self, root: Path) -> Path:
@@ -97,7 +97,7 @@ class AwkwardCompany:
         day = FIRST_DAY + timedelta(days=self.random.randrange((LAST_DAY - FIRST_DAY).days))
         edge = self.random.choice([None, STORE_ZONE, RESTAURANT_ZONE])
         if edge is None:
-            return datetime(day.year, day.month, day.day) + timedelta(seconds=self.random.randrange(86_400))  # noqa: DTZ001
+            return datetime(day.year, day.month, day.day) + timedelta(seconds=self.random.randrange(86_400))  # noqa: DTZ001  (naive UTC, like every moment here)
         local = datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(edge))
         shift = timedelta(seconds=self.random.choice([-3600, -1, 0, 1, 3600]))
         return (local.astimezone(UTC) + shift).replace(tzinfo=None)
@@ -129,7 +129,7 @@ class AwkwardCompany:
         for number in range(10):  # p10 and p11 are sold without ever being listed
             starts = sorted(self.moment() for _ in range(self.random.randrange(1, 5)))
             if number == 3:
-                starts.append(datetime(2026, 1, 1))  # noqa: DTZ001 -- planned, after the as-of date
+                starts.append(datetime(2026, 1, 1))  # noqa: DTZ001  (naive UTC; planned, after the as-of date)
             for start in starts:
                 versions = self.random.choice([1, 1, 2])
                 rows += [

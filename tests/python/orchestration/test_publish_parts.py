@@ -332,7 +332,7 @@ def test_a_small_table_stands_in_the_catalogue(shop: Shop) -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_after_any_changes_readers_see_the_rows_of_the_warehouse(tmp_path: Path, seed: int) -> None:
-    drawn = random.Random(seed)  # noqa: S311  (no secret)
+    drawn = random.Random(seed)  # noqa: S311  (reproducible, no secret)
     shop = Shop(tmp_path / "home")
     for step in range(10):
         for _ in range(drawn.randrange(4)):

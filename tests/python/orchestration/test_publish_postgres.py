@@ -321,7 +321,7 @@ def test_a_warehouse_without_a_change_feed_is_compared_whole(shop: Shop) -> None
 
 @pytest.mark.parametrize("seed", range(2))
 def test_after_any_changes_readers_see_the_rows_of_the_warehouse(shop: Shop, seed: int) -> None:
-    drawn = random.Random(seed)  # noqa: S311  (no secret)
+    drawn = random.Random(seed)  # noqa: S311  (reproducible, no secret)
     for _ in range(8):
         named = []
         for _ in range(drawn.randrange(6)):

@@ -59,7 +59,7 @@ def read_file(path: Path) -> ReadFile:
     feed = path.parent.name
     stamp = re.search(r"_(\d{8})", path.name)
     assert stamp, path
-    found = ReadFile(feed, path, datetime.strptime(stamp.group(1), "%Y%m%d").date())  # noqa: DTZ007
+    found = ReadFile(feed, path, datetime.strptime(stamp.group(1), "%Y%m%d").date())  # noqa: DTZ007  (the text has no zone)
     delimiter = ";" if feed == "store_products" else ","
     header, *lines = csv.reader(text_of(path).splitlines(), delimiter=delimiter)
     seen: set[tuple[str, ...]] = set()
@@ -141,7 +141,7 @@ def cell_rule(feed: str, column: str, value: str, file: ReadFile) -> str | None:
         return time_rule(column, value, file)
     if column in DATES:
         try:
-            datetime.strptime(value, DATES[column])  # noqa: DTZ007
+            datetime.strptime(value, DATES[column])  # noqa: DTZ007  (the text has no zone)
         except ValueError:
             return "not_a_date"
     if column == "currency_code" and value not in {"USD", "EUR", "GBP"}:
@@ -166,7 +166,7 @@ def number_rule(column: str, value: str) -> str | None:
 
 def time_rule(column: str, value: str, file: ReadFile) -> str | None:
     try:
-        moment = datetime.strptime(value, "%Y-%m-%d %H:%M:%S")  # noqa: DTZ007
+        moment = datetime.strptime(value, "%Y-%m-%d %H:%M:%S")  # noqa: DTZ007  (the text has no zone)
     except ValueError:
         return "not_a_timestamp"
     if column == "creation_time":

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from sample_files import Sample
 
+from sample_data.files import DeliveryFile
 from sample_data.generator import generate
 from sample_data.plan import SamplePlan
 from settings.errors import ConfigurationError, UsageError
@@ -111,8 +112,6 @@ def test_a_failing_write_leaves_no_half_files(
     successes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A disk that is full half way: complete files have their names, the others are gone."""
-    from sample_data.files import DeliveryFile  # noqa: PLC0415
-
     write, calls = DeliveryFile.write, []
 
     def failing(self: DeliveryFile, *arguments: object) -> None:

@@ -109,7 +109,7 @@ def test_thirty_places_of_unequal_size(large: Sample, restaurant_heads: list[Row
     assert sold.keys() == restaurants.keys()
     assert max(sold.values()) > 3 * min(sold.values())
     opened = {
-        place: datetime.strptime(row["OPENED_ON"], "%d-%m-%Y").date()  # noqa: DTZ007
+        place: datetime.strptime(row["OPENED_ON"], "%d-%m-%Y").date()  # noqa: DTZ007  (the text has no zone)
         for place, row in restaurants.items()
     }
     assert all(local_time(row).date() >= opened[row["RESTAURANT_ID"]] for row in restaurant_heads)

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from datetime import date, timedelta
 from decimal import Decimal
 from itertools import pairwise
+from operator import itemgetter
 
 import pytest
 from sample_files import KEYS, NEW_YORK, Row, Sample, business_day, moment, net
@@ -246,7 +247,7 @@ def test_price_intervals_follow_from_the_price_lists(small: Sample) -> None:
         for product, parts in versions.items()
         for position, (start, content) in enumerate(parts)
     ]
-    order = lambda row: (row["product_id"], row["valid_from"])  # noqa: E731
+    order = itemgetter("product_id", "valid_from")
     assert sorted(found, key=order) == sorted(small.truth["price_intervals"], key=order)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
@@ -55,6 +55,10 @@ def broken(report: BuildReport) -> Broken:
         for found in report.results
         if found.resource_type == "test" and found.status != "pass"
     }
+
+
+def failures(report: BuildReport) -> dict[str, int]:
+    return {found.name: found.failures or 0 for found in report.results if found.resource_type == "test"}
 
 
 def test_what_breaks_a_payment_is_named_and_counted(warehouse: Warehouse) -> None:
@@ -234,3 +238,40 @@ def test_a_daily_run_sees_a_bad_row_that_changed_and_leaves_an_old_one_to_the_wh
     # Built anew: everything is looked at.
     warehouse.run("insert into state.changed (source, sequence) values ('fct_payments', 102)")
     assert broken(warehouse.test("fct_payments"))["exchange_rate_is_known"] == ("fail", 1)
+
+
+def test_a_daily_run_bridges_the_days_that_changed_and_leaves_old_ones_to_the_whole_suite(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bridge = ("assert_revenue_bridge", "assert_sales_agree_with_revenue")
+    warehouse.run(
+        "create table days as select distinct source_system, revenue_date from marts.fct_revenue_daily"
+        " where gross_revenue > 0 order by revenue_date limit 2",
+        "update marts.fct_revenue_daily set gross_revenue = gross_revenue + 0.01 from days"
+        " where days.source_system = fct_revenue_daily.source_system"
+        " and days.revenue_date = fct_revenue_daily.revenue_date",
+    )
+    whole = failures(warehouse.runner.build(bridge))
+    locations = warehouse.rows(
+        "select count(*) from marts.fct_revenue_daily semi join days using (source_system, revenue_date)"
+    )[0][0]
+    assert whole == {bridge[0]: 2, bridge[1]: locations}
+
+    monkeypatch.setenv("TILLHOUSE_CHECKS", "touched")
+    assert failures(warehouse.runner.build(bridge)) == dict.fromkeys(bridge, 0)  # no day was named
+    warehouse.run(
+        "insert into state.changed (source, sequence, source_system, day)"
+        " select 'fct_revenue_daily', sequence + 1, days.source_system, revenue_date from state.watermark, days"
+        " where consumer = 'tests' and source = 'fct_revenue_daily' order by revenue_date limit 1"
+    )
+    named = failures(warehouse.runner.build(bridge))
+    assert named[bridge[0]] == 1
+    assert 0 < named[bridge[1]] < locations
+
+
+def test_tests_of_the_weekly_run_are_left_out_of_a_daily_one(warehouse: Warehouse) -> None:
+    name = "lifetime_values_add_up_to_facts"
+    settings = replace(warehouse.runner.settings, only_touched=True)
+    daily = replace(warehouse.runner, settings=settings).build((name, "assert_calendar_has_no_gap"))
+    assert failures(daily) == {"assert_calendar_has_no_gap": 0}
+    assert failures(warehouse.runner.build((name,))) == {name: 0}

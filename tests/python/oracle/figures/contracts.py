@@ -269,7 +269,7 @@ def read_timestamp(text: str, reading: Reading) -> datetime:
     moment: datetime | None
     try:
         if reading.timestamp_format is not None:
-            moment = datetime.strptime(text, reading.timestamp_format)  # noqa: DTZ007
+            moment = datetime.strptime(text, reading.timestamp_format)  # noqa: DTZ007  (the text has no zone)
         else:
             moment = datetime.fromisoformat(text.replace(" ", "T")) if TIMESTAMP.fullmatch(text) else None
     except ValueError as error:
@@ -297,7 +297,7 @@ def read_date(text: str, reading: Reading) -> date:
     day: date | None
     try:
         if reading.date_format is not None:
-            day = datetime.strptime(text, reading.date_format).date()  # noqa: DTZ007
+            day = datetime.strptime(text, reading.date_format).date()  # noqa: DTZ007  (the text has no zone)
         else:
             day = date.fromisoformat(text) if DATE.fullmatch(text) else None
     except ValueError as error:

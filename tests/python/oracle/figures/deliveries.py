@@ -88,7 +88,7 @@ def _deliveries(feed: Feed) -> list[Delivery]:
     arrivals = {path: feed.delivered_at(path.name) or _seen_at(path) for path in paths}
     # Without declared times all files are first seen together: then the name decides.
     declared = feed.setting("delivery_time") is not None
-    paths.sort(key=lambda path: (arrivals[path] if declared else datetime.min, path.name))  # noqa: DTZ901
+    paths.sort(key=lambda path: (arrivals[path] if declared else datetime.min, path.name))  # noqa: DTZ901  (naive UTC, like every moment here)
     return [
         Delivery(feed, path.name, path.read_bytes(), arrivals[path], number)
         for number, path in enumerate(paths, start=1)

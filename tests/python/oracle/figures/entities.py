@@ -10,7 +10,7 @@ from decimal import Decimal
 
 from .contracts import CONTRACTS, Row
 
-EARLIEST = datetime.min  # noqa: DTZ901 -- naive UTC, like every timestamp here
+EARLIEST = datetime.min  # noqa: DTZ901  (naive UTC, like every moment here)
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ class Feed:
             return None
         found = re.search(declared["pattern"], file_name)
         assert found, f"{self.name}: no delivery time in {file_name}"
-        moment = datetime.strptime(found.group(1), declared["format"])  # noqa: DTZ007
+        moment = datetime.strptime(found.group(1), declared["format"])  # noqa: DTZ007  (the text has no zone)
         if not any(directive in declared["format"] for directive in ("%H", "%I", "%T", "%X")):
             moment = datetime.combine(moment.date(), time.max)
         zone = ZoneInfo(self.setting("business_timezone", "UTC"))
