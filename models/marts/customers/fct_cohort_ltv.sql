@@ -1,1 +1,1 @@
-{{ cohort_lifetime_values('cohort_month') }}
+{{ cohort_lifetime_values('cohort_month', 'month') }}

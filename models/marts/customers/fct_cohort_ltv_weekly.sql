@@ -1,1 +1,1 @@
-{{ cohort_lifetime_values('cohort_week') }}
+{{ cohort_lifetime_values('cohort_week', 'week') }}

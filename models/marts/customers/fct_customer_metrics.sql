@@ -1,22 +1,27 @@
-{#- Per period type: the column of dim_date that starts it, its last day, and the start of the one before. -#}
+{#- Per period type: the column of dim_date that starts it, and its last day. -#}
 {% set periods = {
-    'day': {'start': 'date_day', 'end': 'date_day', 'previous': add_days('period_start', -1)},
-    'week': {'start': 'week_start', 'end': add_days('week_start', 6), 'previous': add_days('period_start', -7)},
-    'month': {
-        'start': 'month_start',
-        'end': add_days(start_of('month', add_days('month_start', 31)), -1),
-        'previous': start_of('month', add_days('period_start', -1)),
-    },
+    'day': {'start': 'date_day', 'end': 'date_day'},
+    'week': {'start': 'week_start', 'end': add_days('week_start', 6)},
+    'month': {'start': 'month_start', 'end': add_days(start_of('month', add_days('month_start', 31)), -1)},
 } %}
 
-with customer_days as (
+with activity_days as (
 
     select
         source_system,
-        customer_key,
+        activity_date,
+        sum(new_customers) as new_customers,
+        sum(active_customers) as day_active_customers,
+        sum(week_active_customers) as week_active_customers,
+        sum(month_active_customers) as month_active_customers,
+        sum(day_retained_customers) as day_retained_customers,
+        sum(week_retained_customers) as week_retained_customers,
+        sum(month_retained_customers) as month_retained_customers
+    from {{ ref('int_cohort_days_summarised') }}
+    where active_customers > 0
+    group by
+        source_system,
         activity_date
-    from {{ ref('int_customer_days_summarised') }}
-    where orders > 0
 
 ),
 
@@ -24,17 +29,23 @@ customers as (
 
     select
         source_system,
-        known_since_date
+        known_since_date,
+        count(*) as customers
     from {{ ref('dim_customer') }}
+    group by
+        source_system,
+        known_since_date
 
 ),
 
-orders as (
+-- A day with a placed order has a row, also where none was booked.
+order_days as (
 
     select
         source_system,
-        order_date
-    from {{ ref('fct_orders') }}
+        revenue_date
+    from {{ ref('fct_revenue_daily') }}
+    where orders_placed > 0
 
 ),
 
@@ -61,9 +72,9 @@ bounds as (
 
     select
         source_system,
-        min(order_date) as first_date,
-        max(order_date) as last_date
-    from orders
+        min(revenue_date) as first_date,
+        max(revenue_date) as last_date
+    from order_days
     group by source_system
 
 ),
@@ -86,56 +97,25 @@ periods as (
 
 ),
 
-active_periods as (
+activity as (
 
     {% for period_type in periods %}
-        select distinct
+        select
             source_system,
-            customer_key,
             '{{ period_type }}' as period_type,
-            {{ start_of(period_type, 'activity_date') }} as period_start
-        from customer_days
+            {{ start_of(period_type, 'activity_date') }} as period_start,
+            sum({{ period_type }}_active_customers) as active_customers,
+            sum(new_customers) as new_customers,
+            sum({{ period_type }}_active_customers - new_customers) as repeat_customers,
+            sum({{ period_type }}_retained_customers) as retained_customers
+        from activity_days
+        group by
+            source_system,
+            {{ start_of(period_type, 'activity_date') }}
         {% if not loop.last %}
             union all
         {% endif %}
     {% endfor %}
-
-),
-
-sequenced as (
-
-    select
-        source_system,
-        period_type,
-        period_start,
-        lag(period_start) over (
-            partition by source_system, period_type, customer_key
-            order by period_start
-        ) as last_active_period_start,
-        case
-            {% for period_type, columns in periods.items() %}
-                when period_type = '{{ period_type }}' then {{ columns.previous }}
-            {% endfor %}
-        end as previous_period_start
-    from active_periods
-
-),
-
-activity as (
-
-    select
-        source_system,
-        period_type,
-        period_start,
-        count(*) as active_customers,
-        {{ count_when('last_active_period_start is null') }} as new_customers,
-        {{ count_when('last_active_period_start is not null') }} as repeat_customers,
-        {{ count_when('last_active_period_start = previous_period_start') }} as retained_customers
-    from sequenced
-    group by
-        source_system,
-        period_type,
-        period_start
 
 ),
 
@@ -144,6 +124,7 @@ known as (
 
     select
         customers.source_system,
+        customers.customers,
         greatest(customers.known_since_date, bounds.first_date) as known_date
     from customers
     inner join bounds
@@ -158,7 +139,7 @@ additions as (
             source_system,
             '{{ period_type }}' as period_type,
             {{ start_of(period_type, 'known_date') }} as period_start,
-            count(*) as added_customers
+            sum(customers) as added_customers
         from known
         group by
             source_system,

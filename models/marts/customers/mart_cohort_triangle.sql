@@ -1,25 +1,26 @@
-with customers as (
+with days as (
 
     select
         source_system,
-        customer_key,
-        {{ start_of('month', 'first_order_date') }} as cohort_month,
-        {{ start_of('month', 'as_of_date') }} as as_of_month,
-        as_of_date
-    from {{ ref('int_customers_summarised') }}
-
-),
-
-days as (
-
-    select
-        customer_key,
-        orders,
+        new_customers,
+        month_active_customers,
         net_sales_amount,
         refund_amount,
         activity_date,
-        {{ start_of('month', 'activity_date') }} as activity_month
-    from {{ ref('int_customer_days_summarised') }}
+        {{ start_of('month', 'activity_date') }} as activity_month,
+        cohort_date,
+        {{ start_of('month', 'cohort_date') }} as cohort_month
+    from {{ ref('int_cohort_days_summarised') }}
+
+),
+
+as_of_dates as (
+
+    select
+        source_system,
+        as_of_date,
+        {{ start_of('month', 'as_of_date') }} as as_of_month
+    from {{ ref('int_orders_as_of_dates') }}
 
 ),
 
@@ -30,14 +31,39 @@ months as (
 
 ),
 
+activity as (
+
+    select
+        days.source_system,
+        days.cohort_month,
+        days.activity_month,
+        as_of_dates.as_of_month,
+        sum(days.new_customers) as new_customers,
+        sum(days.month_active_customers) as active_customers,
+        sum(days.net_sales_amount - days.refund_amount) as net_revenue
+    from days
+    inner join as_of_dates
+        on days.source_system = as_of_dates.source_system
+    where
+        days.activity_date <= as_of_dates.as_of_date
+        -- A refund can be dated before its order: without an order up to the as-of date there is no cohort.
+        and days.cohort_date <= as_of_dates.as_of_date
+    group by
+        days.source_system,
+        days.cohort_month,
+        days.activity_month,
+        as_of_dates.as_of_month
+
+),
+
 cohorts as (
 
     select
         source_system,
         cohort_month,
         as_of_month,
-        count(*) as cohort_customers
-    from customers
+        sum(new_customers) as cohort_customers
+    from activity
     group by
         source_system,
         cohort_month,
@@ -56,25 +82,6 @@ cells as (
     from cohorts
     inner join months
         on months.activity_month between cohorts.cohort_month and cohorts.as_of_month
-
-),
-
-activity as (
-
-    select
-        customers.source_system,
-        customers.cohort_month,
-        days.activity_month,
-        count(distinct case when days.orders > 0 then days.customer_key end) as active_customers,
-        sum(days.net_sales_amount - days.refund_amount) as net_revenue
-    from customers
-    inner join days
-        on customers.customer_key = days.customer_key
-    where days.activity_date <= customers.as_of_date
-    group by
-        customers.source_system,
-        customers.cohort_month,
-        days.activity_month
 
 ),
 

@@ -4,6 +4,7 @@
 {{ config(**incremental_by_change(
     row_key=['customer_key', 'activity_date'],
     scope=['customer_key'],
+    emits={'customer_key': 'customer_key', 'day': 'activity_date'},
     touched=touched
 )) }}
 
@@ -62,6 +63,24 @@ events as (
         return_date as activity_date
     from refunds
 
+),
+
+days as (
+
+    select
+        source_system,
+        customer_key,
+        sum(orders) as orders,
+        sum(loyal_orders) as loyal_orders,
+        {{ sum_money('net_sales_amount') }} as net_sales_amount,
+        {{ sum_money('refund_amount') }} as refund_amount,
+        activity_date
+    from events
+    group by
+        source_system,
+        customer_key,
+        activity_date
+
 )
 
 select
@@ -69,14 +88,17 @@ select
 
     customer_key,
 
-    cast(sum(orders) as bigint) as orders,
-    cast(sum(loyal_orders) as bigint) as loyal_orders,
-    {{ sum_money('net_sales_amount') }} as net_sales_amount,
-    {{ sum_money('refund_amount') }} as refund_amount,
+    cast(orders as bigint) as orders,
+    cast(loyal_orders as bigint) as loyal_orders,
+    net_sales_amount,
+    refund_amount,
 
-    activity_date
-from events
-group by
-    source_system,
-    customer_key,
-    activity_date
+    activity_date,
+    min(case when orders > 0 then activity_date end) over (partition by customer_key) as first_order_date,
+    -- With it, who is new, back or retained in a period is told by single rows, without sorting or distinct counts.
+    max(case when orders > 0 then activity_date end) over (
+        partition by customer_key
+        order by activity_date
+        rows between unbounded preceding and 1 preceding
+    ) as previous_order_date
+from days
