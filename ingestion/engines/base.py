@@ -38,7 +38,10 @@ class Lineage:
 
 @dataclass(frozen=True)
 class ValidationRequest:
-    """One file, one entity of its feed. `checked_path` is where the checked parquet will be."""
+    """One file, one entity of its feed. `checked_path` is where the checked parquet will be.
+
+    `in_parallel`: an engine may read parts of the file side by side.
+    """
 
     facts: FileFacts
     feed: Feed
@@ -46,6 +49,7 @@ class ValidationRequest:
     contract: Contract
     lineage: Lineage
     checked_path: Path
+    in_parallel: bool = True
 
 
 @dataclass(frozen=True)
