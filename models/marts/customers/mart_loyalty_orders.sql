@@ -1,19 +1,16 @@
-with orders as (
+with days as (
 
     select
         source_system,
-        case
-            when customer_key is null then 'guest'
-            when is_loyalty then 'loyal'
-            else 'other'
-        end as order_group,
+        order_group,
+        orders,
         units,
-        gross_amount,
-        discount_amount,
-        net_sales_amount,
-        order_date
-    from {{ ref('fct_orders') }}
-    where is_booked
+        gross_revenue,
+        discounts,
+        net_sales,
+        activity_date
+    from {{ ref('int_order_groups_summarised') }}
+    where orders > 0
 
 ),
 
@@ -29,20 +26,20 @@ as_of_dates as (
 grouped as (
 
     select
-        orders.source_system,
-        orders.order_group,
-        count(*) as orders,
-        sum(orders.units) as units,
-        sum(orders.gross_amount) as gross_revenue,
-        sum(orders.discount_amount) as discounts,
-        sum(orders.net_sales_amount) as net_sales
-    from orders
+        days.source_system,
+        days.order_group,
+        sum(days.orders) as orders,
+        sum(days.units) as units,
+        sum(days.gross_revenue) as gross_revenue,
+        sum(days.discounts) as discounts,
+        sum(days.net_sales) as net_sales
+    from days
     inner join as_of_dates
-        on orders.source_system = as_of_dates.source_system
-    where orders.order_date <= as_of_dates.as_of_date
+        on days.source_system = as_of_dates.source_system
+    where days.activity_date <= as_of_dates.as_of_date
     group by
-        orders.source_system,
-        orders.order_group
+        days.source_system,
+        days.order_group
 
 )
 

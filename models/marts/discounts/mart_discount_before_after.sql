@@ -1,16 +1,15 @@
 {% set window_days = var('discount_window_days') %}
 
-with lines as (
+with days as (
 
     select
         source_system,
         product_key,
-        order_key,
-        discount_amount,
-        net_sales_amount,
-        order_date
-    from {{ ref('fct_order_items') }}
-    where is_booked
+        orders,
+        net_sales,
+        is_discounted,
+        sales_date
+    from {{ ref('int_product_days_summarised') }}
 
 ),
 
@@ -23,20 +22,20 @@ as_of_dates as (
 
 ),
 
-counted_lines as (
+counted_days as (
 
     select
-        lines.source_system,
-        lines.product_key,
-        lines.order_key,
-        lines.discount_amount,
-        lines.net_sales_amount,
-        lines.order_date,
+        days.source_system,
+        days.product_key,
+        days.orders,
+        days.net_sales,
+        days.is_discounted,
+        days.sales_date,
         as_of_dates.as_of_date
-    from lines
+    from days
     inner join as_of_dates
-        on lines.source_system = as_of_dates.source_system
-    where lines.order_date <= as_of_dates.as_of_date
+        on days.source_system = as_of_dates.source_system
+    where days.sales_date <= as_of_dates.as_of_date
 
 ),
 
@@ -45,40 +44,41 @@ discounted_products as (
     select
         source_system,
         product_key,
-        min(order_date) as first_sale_date,
-        min(case when discount_amount > 0 then order_date end) as first_discount_date,
+        min(sales_date) as first_sale_date,
+        min(case when is_discounted then sales_date end) as first_discount_date,
         as_of_date
-    from counted_lines
+    from counted_days
     group by
         source_system,
         product_key,
         as_of_date
-    having min(case when discount_amount > 0 then order_date end) is not null
+    having min(case when is_discounted then sales_date end) is not null
 
 ),
 
-placed_lines as (
+placed_days as (
 
     select
         products.product_key,
-        lines.order_key,
-        lines.net_sales_amount,
-        {{ days_between('products.first_discount_date', 'lines.order_date') }} as day_number
+        days.orders,
+        days.net_sales,
+        {{ days_between('products.first_discount_date', 'days.sales_date') }} as day_number
     from discounted_products as products
-    inner join counted_lines as lines
-        on products.product_key = lines.product_key
+    inner join counted_days as days
+        on products.product_key = days.product_key
 
 ),
 
+-- An order has one day, so distinct orders of a product add up over days.
 compared as (
 
     select
         product_key,
-        {{ count_distinct_when('day_number < 0', 'order_key') }} as orders_before,
-        {{ count_distinct_when('day_number >= 0', 'order_key') }} as orders_after,
-        {{ sum_money_when('day_number < 0', 'net_sales_amount') }} as net_sales_before,
-        {{ sum_money_when('day_number >= 0', 'net_sales_amount') }} as net_sales_after
-    from placed_lines
+        {{ sum_money_when('day_number < 0', 'orders') }} as orders_before,
+        {{ sum_money_when('day_number >= 0', 'orders') }} as orders_after,
+        {{ sum_money_when('day_number < 0', 'net_sales') }} as net_sales_before,
+        {{ sum_money_when('day_number >= 0', 'net_sales') }} as net_sales_after
+    from placed_days
     where day_number between -{{ window_days }} and {{ window_days - 1 }}
     group by product_key
 

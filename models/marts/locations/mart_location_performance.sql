@@ -1,15 +1,16 @@
 {% set recent_days = 28 %}
 
-with orders as (
+with days as (
 
     select
         source_system,
         location_key,
-        net_sales_amount,
-        order_date
-    from {{ ref('fct_orders') }}
+        orders,
+        net_sales,
+        activity_date
+    from {{ ref('int_order_groups_summarised') }}
     where
-        is_booked
+        orders > 0
         and location_id is not null
 
 ),
@@ -37,16 +38,17 @@ as_of_dates as (
 windowed as (
 
     select
-        orders.source_system,
-        orders.location_key,
-        orders.net_sales_amount,
-        orders.order_date,
-        {{ days_between('orders.order_date', 'as_of_dates.as_of_date') }} as days_ago,
+        days.source_system,
+        days.location_key,
+        days.orders,
+        days.net_sales,
+        days.activity_date,
+        {{ days_between('days.activity_date', 'as_of_dates.as_of_date') }} as days_ago,
         as_of_dates.as_of_date
-    from orders
+    from days
     inner join as_of_dates
-        on orders.source_system = as_of_dates.source_system
-    where orders.order_date <= as_of_dates.as_of_date
+        on days.source_system = as_of_dates.source_system
+    where days.activity_date <= as_of_dates.as_of_date
 
 ),
 
@@ -55,15 +57,15 @@ summarised as (
     select
         source_system,
         location_key,
-        {{ sum_money('net_sales_amount') }} as total_revenue,
-        count(*) as orders,
-        count(distinct order_date) as trading_days,
-        {{ sum_money_when('days_ago < ' ~ recent_days, 'net_sales_amount') }} as revenue_last_28_days,
+        {{ sum_money('net_sales') }} as total_revenue,
+        sum(orders) as orders,
+        count(distinct activity_date) as trading_days,
+        {{ sum_money_when('days_ago < ' ~ recent_days, 'net_sales') }} as revenue_last_28_days,
         {{ sum_money_when(
-            'days_ago between ' ~ recent_days ~ ' and ' ~ (2 * recent_days - 1), 'net_sales_amount'
+            'days_ago between ' ~ recent_days ~ ' and ' ~ (2 * recent_days - 1), 'net_sales'
         ) }} as revenue_previous_28_days,
-        min(order_date) as first_trading_date,
-        max(order_date) as last_trading_date,
+        min(activity_date) as first_trading_date,
+        max(activity_date) as last_trading_date,
         as_of_date
     from windowed
     group by
