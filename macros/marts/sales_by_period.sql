@@ -1,4 +1,12 @@
 {% macro sales_by_period(period) -%}
+{%- set days_of_periods -%}
+    select
+        periods.source_system,
+        days.date_day as sales_date
+    from {{ temporary_name('touched') }} as periods
+    inner join {{ ref('dim_date') }} as days
+        on periods.{{ period }}_start = days.{{ period }}_start
+{%- endset %}
 with daily as (
 
     select
@@ -12,7 +20,11 @@ with daily as (
         discounts,
         net_sales,
         {{ start_of(period, 'sales_date') }} as {{ period }}_start
-    from {{ ref('fct_sales_daily') }}
+    from {{ only_touched(
+        ref('fct_sales_daily'),
+        {'source_system': 'source_system', 'sales_date': 'sales_date'},
+        days_of_periods
+    ) }}
 
 ),
 
