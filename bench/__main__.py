@@ -3,7 +3,8 @@
 A history of N orders is loaded, built in full and built by hand (the two compare equal, or the command fails), and
 published; then days of a thousandth of the orders arrive one by one. The same on half the history, so that what a
 day costs is seen to follow the day or the history. Where `--pairs` asks for it, the whole run under Dagster is
-paired with the same steps without it, each on a fresh home.
+paired with the same steps without it, each on a fresh home. With `--target postgres` the history is loaded, built both
+ways, published and continued on a server that the measurement starts; half, fixed cost and pairs are not measured.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any
 from bench.figures import median_by_name, median_of
 from bench.measure import MEMORY_LIMIT, Measurement, describe_machine, measure_step
 from bench.plans import BenchPlan, plan_for
+from bench.postgres import measure_on_postgres
 from bench.report import write_report
 from settings.home import Home
 
@@ -33,6 +35,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--day-orders", type=int, help="orders of a day (default: a thousandth)")
     parser.add_argument("--repeats", type=int, default=1, help="how often the full builds are repeated")
     parser.add_argument("--pairs", type=int, default=0, help="how often the two whole runs are paired")
+    parser.add_argument(
+        "--target", choices=["duckdb", "postgres"], default="duckdb", help="where it is built"
+    )
     parser.add_argument("--folder", type=Path, help="where the data goes (default: a temporary folder)")
     parser.add_argument("--readme", action="store_true", help="also write bench/README.md from all results")
     words = parser.parse_args(arguments)
@@ -44,23 +49,28 @@ def main(arguments: list[str] | None = None) -> None:
             "machine": describe_machine(),
             "orders": words.orders,
             "day_orders": day_orders,
-            **measure_all(
-                scratch,
-                orders=words.orders,
-                day_orders=day_orders,
-                repeats=words.repeats,
-                pairs=words.pairs,
+            "target": words.target,
+            **(
+                {"whole": measure_on_postgres(scratch, plan_for(words.orders, day_orders), tell=_tell)}
+                if words.target == "postgres"
+                else measure_all(
+                    scratch,
+                    orders=words.orders,
+                    day_orders=day_orders,
+                    repeats=words.repeats,
+                    pairs=words.pairs,
+                )
             ),
         }
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    path = FOLDER / "results" / f"{words.orders}.json"
+    path = FOLDER / "results" / f"{words.target}_{words.orders}.json"
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     print(write_report([result]))
     if words.readme:
         everything = [json.loads(found.read_text("utf-8")) for found in path.parent.glob("*.json")]
-        everything.sort(key=lambda found: int(found["orders"]))
+        everything.sort(key=lambda found: (found["target"], int(found["orders"])))
         (FOLDER / "README.md").write_text(write_report(everything), encoding="utf-8")
 
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -45,17 +45,31 @@ class Measurement:
         return {**asdict(self), "rows_per_second": round(self.rows / self.seconds) if self.seconds else 0}
 
 
-def measure_step(step: str, home: Path, **words: Any) -> Measurement:
+Told = Callable[[Measurement], Measurement]
+
+
+def measure_step(
+    step: str, home: Path, environment: Mapping[str, str] | None = None, /, **words: Any
+) -> Measurement:
     """Run `bench.steps` for one step in a child process and account for it.
+
+    A database server is no child, so its CPU seconds and memory are not in the account.
+
+    Args:
+        step: its name in `bench.steps`.
+        home: the home folder that it works on.
+        environment: variables that it gets beside those of this process.
+        words: what the step is told.
 
     Raises:
         RuntimeError: when the step failed; its output is in the message.
     """
     home.mkdir(parents=True, exist_ok=True)
     output = home.parent / f"{step}.out"
-    environment = {
+    variables = {
         "TILLHOUSE_TOKEN_KEY": "measured",
         **os.environ,
+        **(environment or {}),
         HOME_VARIABLE: str(home),
         "DBT_PROFILES_DIR": str(PROJECT_ROOT),
         "TILLHOUSE_MEMORY_LIMIT": MEMORY_LIMIT,
@@ -66,7 +80,7 @@ def measure_step(step: str, home: Path, **words: Any) -> Measurement:
             [sys.executable, "-m", "bench.steps", step, json.dumps(words)],
             stdout=sink,
             stderr=subprocess.STDOUT,
-            env=environment,
+            env=variables,
             cwd=PROJECT_ROOT,
         )
         memory = _PeakMemory(child.pid)

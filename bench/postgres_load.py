@@ -24,6 +24,7 @@ from ingestion.service import IngestionService
 from ingestion.warehouses import open_warehouse
 from ingestion.warehouses.base import Columns
 from ingestion.warehouses.postgres import ROWS_PER_BATCH, connection_text
+from settings.errors import NotFoundError
 from settings.home import Home
 from settings.profile import read_target
 
@@ -53,9 +54,16 @@ def measure_postgres_load(home: Home, entity: str) -> LoadFigures:
         entity: "store.order_items".
 
     Raises:
-        StopIteration: when bronze has no such file.
+        NotFoundError: when bronze has no such file.
     """
-    checked = max(home.bronze.glob(f"*/*/{entity}.parquet"), key=lambda path: path.stat().st_size)
+    files = list(home.bronze.glob(f"*/*/{entity}.parquet"))
+    if not files:
+        raise NotFoundError(
+            f"bronze holds no delivery of {entity}",
+            remedy="ingest one into the target `duckdb` first",
+            rule="bronze",
+        )
+    checked = max(files, key=lambda path: path.stat().st_size)
     record = read_record(checked.parent)
     lineage = next(part.lineage for part in record.entities if part.entity == entity)
     contract = load_contracts()[entity]

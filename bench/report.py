@@ -35,6 +35,8 @@ LABELS = {
     "ingest": "ingest (files → raw)",
     "build_models": "build without tests",
     "handwritten": "the same marts by hand",
+    "postgres_load": "load one large delivery",
+    "handwritten_postgres": "the same marts by hand",
     "publish": "publish everything",
     "day": "one day, median",
     "run_without_dagster": "whole run, plain",
@@ -49,10 +51,11 @@ def write_report(results: Sequence[dict[str, Any]]) -> str:
 
 
 def _section(result: Mapping[str, Any]) -> str:
-    whole, half = result["whole"], result["half"]
+    on_postgres = result["target"] == "postgres"
+    whole = result["whole"]
     plan = whole["plan"]
     lines = [
-        f"## {result['orders']:,} orders",
+        f"## {result['orders']:,} orders{' on Postgres' if on_postgres else ''}",
         "",
         ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in result["machine"].items()),
         "",
@@ -61,19 +64,10 @@ def _section(result: Mapping[str, Any]) -> str:
         "",
         *_steps(result),
         "",
-        *_ratios(result),
+        *(_ratios_on_postgres(whole) if on_postgres else _ratios(result)),
         "",
-        "What a day's models take, on half the history and on the whole (share: of the day's models):",
-        "",
-        "| model | half, s | whole, s | factor | share |",
-        "|---|---:|---:|---:|---:|",
-        *(
-            f"| {row.name} | {row.half_seconds:.2f} | {row.whole_seconds:.2f} | {_number(row.factor)} "
-            f"| {row.share:.0%} |"
-            for row in growth(_without_tests(half["day_nodes"]), _without_tests(whole["day_nodes"]))
-        ),
-        "",
-        "Full build, model against the statements by hand (execution seconds; models run two at a time):",
+        *([] if on_postgres else _growth(whole, result["half"])),
+        "Full build, model against the statements by hand (execution seconds; models run several at a time):",
         "",
         "| mart | model, s | by hand, s | ratio |",
         "|---|---:|---:|---:|",
@@ -86,9 +80,59 @@ def _section(result: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _growth(whole: Mapping[str, Any], half: Mapping[str, Any]) -> list[str]:
+    return [
+        "What a day's models take, on half the history and on the whole (share: of the day's models):",
+        "",
+        "| model | half, s | whole, s | factor | share |",
+        "|---|---:|---:|---:|---:|",
+        *(
+            f"| {row.name} | {row.half_seconds:.2f} | {row.whole_seconds:.2f} | {_number(row.factor)} "
+            f"| {row.share:.0%} |"
+            for row in growth(_without_tests(half["day_nodes"]), _without_tests(whole["day_nodes"]))
+        ),
+        "",
+    ]
+
+
+def _ratios_on_postgres(whole: Mapping[str, Any]) -> list[str]:
+    build, hand, load = (
+        _step(whole, name) for name in ("build_models", "handwritten_postgres", "postgres_load")
+    )
+    marts, by_hand = build["facts"]["marts_seconds"], hand["facts"]["sql_seconds"]
+    facts = load["facts"]
+    lines = [
+        f"load of one delivery ÷ plain ADBC ingestion of the same rows, rows per second | "
+        f"{facts['share_of_plain']:.2f} ({facts['loader_rows_per_second']:,} ÷ {facts['plain_rows_per_second']:,})",
+        f"full build of the public marts ÷ by hand | {_number(ratio(marts, by_hand))} "
+        f"({marts:.1f} s ÷ {by_hand:.1f} s)",
+        f"quality models | {build['facts']['quality_seconds']:.1f} s",
+        *_day_lines(whole),
+    ]
+    return ["| figure | value |", "|---|---|", *(f"| {line} |" for line in lines)]
+
+
+def _day_lines(whole: Mapping[str, Any]) -> list[str]:
+    day, full = whole["day_nodes"], whole["build_nodes"]
+    below = (*FACTS, *BELOW_FACTS)
+    stages = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in whole["day_stages"].items())
+    return [
+        f"a day from process start to published | {_until_published(whole):.1f} s ({stages})",
+        f"the first day after the full build | {whole['first_day']['facts']['until_published']:.1f} s",
+        *(
+            f"{name}, day ÷ full build | {_share(total(day, models), total(full, models))} "
+            f"({total(day, models):.2f} s ÷ {total(full, models):.2f} s)"
+            for name, models in (
+                ("event and daily facts", FACTS),
+                ("the same with the incremental models below them", below),
+            )
+        ),
+    ]
+
+
 def _steps(result: Mapping[str, Any]) -> list[str]:
     whole = result["whole"]
-    steps = [*whole["steps"], _median_day(whole), *result["runs"]]
+    steps = [*whole["steps"], _median_day(whole), *result.get("runs", [])]
     return [
         "| step | seconds | CPU seconds | rows | rows/s | peak MiB |",
         "|---|---:|---:|---:|---:|---:|",
@@ -103,13 +147,12 @@ def _steps(result: Mapping[str, Any]) -> list[str]:
 def _ratios(result: Mapping[str, Any]) -> list[str]:
     whole, half = result["whole"], result["half"]
     build, hand = _step(whole, "build_models"), _step(whole, "handwritten")
-    day, full = whole["day_nodes"], whole["build_nodes"]
+    day = whole["day_nodes"]
     marts = build["facts"]["marts_seconds"]
-    facts_day, facts_full = total(day, FACTS), total(full, FACTS)
+    facts_day = total(day, FACTS)
     below = (*FACTS, *BELOW_FACTS)
     build_fixed, day_fixed = result["fixed"]
     fixed_nodes = build_fixed["facts"]["nodes"]
-    stages = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in whole["day_stages"].items())
     lines = [
         f"full build of the public marts ÷ by hand | {_number(ratio(marts, hand['facts']['sql_seconds']))} "
         f"({marts:.1f} s ÷ {hand['facts']['sql_seconds']:.1f} s)",
@@ -117,12 +160,7 @@ def _ratios(result: Mapping[str, Any]) -> list[str]:
         f"| {_number(ratio(build['cpu_seconds'], hand['cpu_seconds']))}",
         f"quality models | {build['facts']['quality_seconds']:.1f} s",
         f"peak memory of the full build | {build['peak_mib']:,.0f} MiB",
-        f"a day from process start to published | {_until_published(whole):.1f} s ({stages})",
-        f"the first day after the full build | {whole['first_day']['facts']['until_published']:.1f} s",
-        f"event and daily facts, day ÷ full build | {_share(facts_day, facts_full)} "
-        f"({facts_day:.2f} s ÷ {facts_full:.2f} s)",
-        f"the same with the incremental models below them | {_share(total(day, below), total(full, below))} "
-        f"({total(day, below):.2f} s ÷ {total(full, below):.2f} s)",
+        *_day_lines(whole),
         f"facts' day, whole ÷ half of the history | {_number(ratio(facts_day, total(half['day_nodes'], FACTS)))}",
         "the same with the incremental models below them "
         f"| {_number(ratio(total(day, below), total(half['day_nodes'], below)))}",

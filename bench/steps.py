@@ -9,23 +9,28 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-import duckdb
 import psutil
+import psycopg2
 
 from bench import handwritten
 from bench.plans import BenchPlan
+from bench.postgres_load import measure_postgres_load
 from ingestion import operations
+from ingestion.warehouses import only_writer, open_warehouse
+from ingestion.warehouses.postgres import connection_text
 from orchestration.dbt_runner import DbtRunner
 from orchestration.pipeline import Pipeline, RunRequest
 from orchestration.publish import public_tables, publish
 from orchestration.run import run_daily
 from sample_data.generator import generate
 from settings.home import PROJECT_ROOT, Home
+from settings.profile import read_target
 
 SAMPLE_FEEDS = PROJECT_ROOT / "examples" / "feeds" / "sample.yml"
 WITHOUT_TESTS = ("model", "seed", "snapshot")
@@ -44,12 +49,12 @@ def step_generate(home: Home, words: Mapping[str, Any]) -> Facts:
 
 
 def step_ingest(home: Home, words: Mapping[str, Any]) -> Facts:
-    return {"rows": Pipeline(_request(home, "bench-ingest")).ingest().rows_read}
+    return {"rows": Pipeline(_request(home, "bench-ingest", words)).ingest().rows_read}
 
 
 def step_build_models(home: Home, words: Mapping[str, Any]) -> Facts:
     """Build all models without tests: what the public marts need, then the quality models."""
-    settings = replace(_request(home, "bench-build").build_settings(), resource_types=WITHOUT_TESTS)
+    settings = replace(_request(home, "bench-build", words).build_settings(), resource_types=WITHOUT_TESTS)
     runner = DbtRunner(settings)
     runner.parse()
     facts: Facts = {"nodes": {}}
@@ -65,7 +70,7 @@ def step_build_models(home: Home, words: Mapping[str, Any]) -> Facts:
                 if result.resource_type in WITHOUT_TESTS
             }
         )
-    return {"rows": operations.rows_loaded(home), **facts}
+    return {"rows": operations.rows_loaded(home, target=settings.target), **facts}
 
 
 def step_handwritten(home: Home, words: Mapping[str, Any]) -> Facts:
@@ -78,6 +83,35 @@ def step_handwritten(home: Home, words: Mapping[str, Any]) -> Facts:
     }
 
 
+def step_handwritten_postgres(home: Home, words: Mapping[str, Any]) -> Facts:
+    with _postgres() as connection:
+        seconds = handwritten.run_on_postgres(connection)
+    return {
+        "rows": operations.rows_loaded(home, target="postgres"),
+        "marts": {mart: round(spent, 4) for mart, spent in seconds.items()},
+        "sql_seconds": round(sum(seconds.values()), 3),
+    }
+
+
+def step_compare_postgres(home: Home, words: Mapping[str, Any]) -> Facts:
+    """Fail where a mart on Postgres is not what the hand-written SQL gives."""
+    with _postgres() as connection:
+        handwritten.require_none(handwritten.differences_on_postgres(connection))
+    return {"rows": 0}
+
+
+def step_postgres_load(home: Home, words: Mapping[str, Any]) -> Facts:
+    """Load the largest delivery of `entity` that bronze holds and the database does not."""
+    with only_writer("postgres", home):
+        figures = measure_postgres_load(home, str(words["entity"]))
+    return {
+        "rows": figures.rows,
+        "loader_rows_per_second": round(figures.loader_rows_per_second),
+        "plain_rows_per_second": round(figures.plain_rows_per_second),
+        "share_of_plain": round(figures.share_of_plain, 3),
+    }
+
+
 def step_compare(home: Home, words: Mapping[str, Any]) -> Facts:
     """Fail where a mart is not what the hand-written SQL gives."""
     handwritten.require_equal(home.warehouse, Path(words["output"]), memory_limit=str(words["memory_limit"]))
@@ -85,7 +119,8 @@ def step_compare(home: Home, words: Mapping[str, Any]) -> Facts:
 
 
 def step_publish(home: Home, words: Mapping[str, Any]) -> Facts:
-    manifest = DbtRunner(_request(home, "bench-publish").build_settings()).parse()
+    request = _request(home, "bench-publish", words)
+    manifest = DbtRunner(request.build_settings()).parse()
     return {
         "rows": publish(
             home,
@@ -93,6 +128,7 @@ def step_publish(home: Home, words: Mapping[str, Any]) -> Facts:
             run_id="bench",
             data_fingerprint="bench",
             project_fingerprint="bench",
+            target=request.target,
         ).rows
     }
 
@@ -100,7 +136,8 @@ def step_publish(home: Home, words: Mapping[str, Any]) -> Facts:
 def step_day(home: Home, words: Mapping[str, Any]) -> Facts:
     """The daily run, as `tillhouse run` does it; tells when each stage began, in seconds since the process did."""
     stages = _Stages()
-    outcome = run_daily(home, feeds=SAMPLE_FEEDS)
+    target = _target(words)
+    outcome = run_daily(home, feeds=SAMPLE_FEEDS, target=target)
     ended = stages.now()
     if outcome.row.status != "succeeded":
         raise RuntimeError(f"the daily run ended as {outcome.row.status}: {outcome.row.message}")
@@ -108,12 +145,12 @@ def step_day(home: Home, words: Mapping[str, Any]) -> Facts:
         "rows": outcome.row.rows_read,
         "until_published": round(ended, 3),
         "stages": stages.seconds(ended),
-        "nodes": _node_seconds(home, outcome.run_id),
+        "nodes": _node_seconds(home, outcome.run_id, target),
     }
 
 
 def step_run_without_dagster(home: Home, words: Mapping[str, Any]) -> Facts:
-    pipeline = Pipeline(_request(home, "bench-plain"))
+    pipeline = Pipeline(_request(home, "bench-plain", words))
     rows = pipeline.ingest().rows_read
     pipeline.publish(pipeline.build())
     return {"rows": rows}
@@ -129,6 +166,9 @@ STEPS: dict[str, Callable[[Home, Mapping[str, Any]], Facts]] = {
     "build_models": step_build_models,
     "handwritten": step_handwritten,
     "compare": step_compare,
+    "postgres_load": step_postgres_load,
+    "handwritten_postgres": step_handwritten_postgres,
+    "compare_postgres": step_compare_postgres,
     "publish": step_publish,
     "day": step_day,
     "run_without_dagster": step_run_without_dagster,
@@ -167,21 +207,35 @@ class _Stages(logging.Handler):
         return {name: round(end - begun, 3) for (name, begun), end in zip(self._begun, ends, strict=True)}
 
 
-def _node_seconds(home: Home, run_id: str) -> dict[str, float]:
+def _node_seconds(home: Home, run_id: str, target: str) -> dict[str, float]:
     """Execution times of the run's models, seeds and snapshots, as dbt has them; tests added up as `tests`."""
     seconds: dict[str, float] = {}
-    with duckdb.connect(str(home.warehouse), read_only=True) as connection:
-        results = connection.execute(
-            "select name, resource_type, execution_seconds from ops.dbt_results where run_id = $1", [run_id]
-        ).fetchall()
+    with closing(open_warehouse(target, home, read_only=True)) as warehouse:
+        results = warehouse.query(
+            "select name, resource_type, execution_seconds from ops.dbt_results where run_id = ?", [run_id]
+        ).rows
     for name, resource_type, spent in results:
         key = name if resource_type in WITHOUT_TESTS else "tests"
         seconds[key] = round(seconds.get(key, 0.0) + spent, 4)
     return seconds
 
 
-def _request(home: Home, run_id: str) -> RunRequest:
-    return RunRequest(home=home, run_id=run_id, feeds=SAMPLE_FEEDS)
+def _request(home: Home, run_id: str, words: Mapping[str, Any]) -> RunRequest:
+    return RunRequest(home=home, run_id=run_id, feeds=SAMPLE_FEEDS, target=_target(words))
+
+
+def _target(words: Mapping[str, Any]) -> str:
+    return str(words.get("target", "duckdb"))
+
+
+@contextmanager
+def _postgres() -> Iterator[Any]:
+    """A connection to the database of the profile that commits every statement, with its times in UTC."""
+    with closing(
+        psycopg2.connect(connection_text(read_target("postgres")), options="-c timezone=UTC")
+    ) as connection:
+        connection.autocommit = True
+        yield connection
 
 
 def main() -> None:

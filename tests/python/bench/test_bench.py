@@ -65,6 +65,7 @@ def result(orders: int, *, with_runs: bool = False) -> dict[str, Any]:
         "machine": {"cores": 2},
         "orders": orders,
         "day_orders": 10,
+        "target": "duckdb",
         "whole": history(
             [day(28.0, **nodes), day(44.0, **nodes), day(30.0, **nodes)],
             by_hand={"shared": 4.0, "fct_orders": 4.0, "fct_returns": 3.0, "checkpoint": 1.0},
@@ -73,6 +74,34 @@ def result(orders: int, *, with_runs: bool = False) -> dict[str, Any]:
         "fixed": [step.as_dict() for step in fixed],
         "runs": [step.as_dict() for step in runs] if with_runs else [],
     }
+
+
+def result_on_postgres(orders: int) -> dict[str, Any]:
+    whole = history([day(28.0, fct_orders=0.5), day(44.0, fct_orders=0.7)])
+    load = measurement(
+        "postgres_load", loader_rows_per_second=90, plain_rows_per_second=100, share_of_plain=0.9
+    )
+    hand = measurement(
+        "handwritten_postgres", 25.0, sql_seconds=20.0, marts={"shared": 4.0, "fct_orders": 4.0}
+    )
+    whole["steps"] += [load.as_dict(), hand.as_dict()]
+    return {
+        "machine": {"cores": 2},
+        "orders": orders,
+        "day_orders": 10,
+        "target": "postgres",
+        "whole": {**whole, "by_hand": hand.facts["marts"]},
+    }
+
+
+def test_the_report_on_postgres_has_its_load_build_and_day() -> None:
+    page = write_report([result(1_000), result_on_postgres(1_000)])
+    section = page[page.index("## 1,000 orders on Postgres") :]
+    assert "plain ADBC ingestion of the same rows, rows per second | 0.90 (90 ÷ 100)" in section
+    assert "full build of the public marts ÷ by hand | 1.50 (30.0 s ÷ 20.0 s)" in section
+    assert "a day from process start to published | 36.0 s" in section
+    assert "event and daily facts, day ÷ full build | 1/20.0 (0.60 s ÷ 12.00 s)" in section
+    assert "Postgres" not in page[: page.index("## 1,000 orders on Postgres")].split("## 1,000 orders")[1]
 
 
 def test_a_step_runs_in_a_process_of_its_own_over_its_home_and_tells_its_rows(tmp_path: Path) -> None:
@@ -169,7 +198,10 @@ def test_the_report_has_a_line_a_step_and_its_ratios() -> None:
     assert "| a day from process start to published | 30.0 s (start 4.0 s, load 6.0 s" in first
     assert "| the first day after the full build | 90.0 s |" in first
     assert "| event and daily facts, day ÷ full build | 1/20.0 (0.60 s ÷ 12.00 s) |" in first
-    assert "| the same with the incremental models below them | 1/20.0 (1.00 s ÷ 20.00 s) |" in first
+    assert (
+        "| the same with the incremental models below them, day ÷ full build | 1/20.0 (1.00 s ÷ 20.00 s) |"
+        in first
+    )
     assert "| facts' day, whole ÷ half of the history | 1.00 |" in first
     assert "| the same with the incremental models below them | 1.25 |" in first
     assert "| the whole day, whole ÷ half of the history | 1.50 |" in first
@@ -181,7 +213,11 @@ def test_the_report_has_a_line_a_step_and_its_ratios() -> None:
 
 
 def test_every_measured_step_has_a_label() -> None:
-    shown = {step["step"] for found in [result(1, with_runs=True)] for step in found["whole"]["steps"]}
+    shown = {
+        step["step"]
+        for found in [result(1, with_runs=True), result_on_postgres(1)]
+        for step in found["whole"]["steps"]
+    }
     assert shown | {"day", "run_without_dagster", "run_with_dagster"} == set(LABELS)
 
 
@@ -261,7 +297,7 @@ def test_the_command_writes_json_and_the_page_over_all_sizes(
     bench_command.main(["--orders", "300000", "--folder", str(tmp_path)])
     assert not (tmp_path / "README.md").exists()
     bench_command.main(["--orders", "20000", "--readme"])
-    written = json.loads((tmp_path / "results" / "20000.json").read_text())
+    written = json.loads((tmp_path / "results" / "duckdb_20000.json").read_text())
     assert written["orders"] == 20_000
     page = (tmp_path / "README.md").read_text()
     assert page.index("## 20,000 orders") < page.index("## 300,000 orders")  # by size, not by name

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 
 import duckdb
 import pytest
 from conftest import SampleRun
-from postgres_server import PostgresDatabase
 
 from bench import handwritten
 from bench.handwritten import SHARED, DifferentMartsError, statements
@@ -94,33 +92,3 @@ def test_both_engines_define_the_same_functions() -> None:
     ]
     assert names[0] == names[1]
     assert len(names[0]) == 4
-
-
-def test_the_same_text_gives_the_same_tables_on_postgres(
-    sample_run: SampleRun, by_hand: Path, postgres_database: PostgresDatabase, tmp_path: Path
-) -> None:
-    """Raw tables and seeds are copied over, the statements run there, and every table is compared row for row."""
-    with (
-        duckdb.connect(str(sample_run.home.warehouse), read_only=True) as source,
-        duckdb.connect(str(by_hand), read_only=True) as made,
-        postgres_database.connect() as target,
-        target.cursor() as cursor,
-    ):
-        for schema, name, definition in source.execute(
-            "select schema_name, table_name, sql from duckdb_tables() where schema_name in ('raw', 'seeds')"
-        ).fetchall():
-            copied = tmp_path / f"{name}.csv"
-            source.execute(f"copy {schema}.{name} to '{copied}' (header false, nullstr '\\N', force_quote *)")
-            cursor.execute(f"create schema if not exists {schema}")
-            cursor.execute(definition)
-            with copied.open("rb") as file:
-                cursor.copy_expert(f"copy {schema}.{name} from stdin (format csv, null '\\N')", file)
-        cursor.execute("create schema by_hand")
-        cursor.execute("set search_path to by_hand")
-        for statement in statements("postgres"):
-            cursor.execute(statement.text)
-        for name in sorted({statement.mart for statement in statements()} - {SHARED}):
-            expected = made.execute(f"select columns(*) from {name}")
-            columns = ", ".join(f'"{column[0]}"' for column in expected.description or [])
-            cursor.execute(f"select {columns} from {name}")
-            assert Counter(cursor.fetchall()) == Counter(expected.fetchall()), name
