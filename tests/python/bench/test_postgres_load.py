@@ -31,5 +31,5 @@ def test_one_delivery_is_loaded_in_both_ways(
     assert 0 < figures.share_of_plain == figures.loader_rows_per_second / figures.plain_rows_per_second
     left = "select count(*) from information_schema.schemata where schema_name = %s"
     assert postgres_database.query(left, [PLAIN_SCHEMA]) == [(0,)]
-    with pytest.raises(NotFoundError, match="restaurant.nothing"):
+    with pytest.raises(NotFoundError, match="no delivery"):
         measure_postgres_load(home, "restaurant.nothing")
