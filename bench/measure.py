@@ -20,7 +20,7 @@ import psutil
 
 from settings.home import HOME_VARIABLE, PROJECT_ROOT
 
-MEASURED_PACKAGES = ("duckdb", "dbt-core", "dbt-duckdb", "dagster", "pyarrow")
+MEASURED_PACKAGES = ("duckdb", "dbt-core", "dbt-duckdb", "dbt-postgres", "dagster", "pyarrow")
 MEMORY_LIMIT = "6GB"  # of DuckDB, for the models as for the hand-written SQL
 _SAMPLED_EVERY_SECONDS = 0.05
 
