@@ -1,11 +1,20 @@
 {% macro sales_by_period(period) -%}
+{%- set longest = {'week': 7, 'month': 31}[period] -%}
 {%- set days_of_periods -%}
     select
-        periods.source_system,
-        days.date_day as sales_date
-    from {{ temporary_name('touched') }} as periods
-    inner join {{ ref('dim_date') }} as days
-        on periods.{{ period }}_start = days.{{ period }}_start
+        source_system,
+        sales_date
+    from (
+        {%- for offset in range(longest) %}
+        select
+            source_system,
+            {{ period }}_start,
+            {{ add_days(period ~ '_start', offset) }} as sales_date
+        from {{ temporary_name('touched') }}
+        {{- ' union all' if not loop.last }}
+        {%- endfor %}
+    ) as days
+    where {{ start_of(period, 'sales_date') }} = {{ period }}_start
 {%- endset %}
 with daily as (
 
