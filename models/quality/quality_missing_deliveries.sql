@@ -23,10 +23,11 @@ dates as (
 
 delivered as (
 
-    select distinct
+    select
         location_key,
-        order_date
-    from {{ ref('fct_orders') }}
+        revenue_date as order_date
+    from {{ ref('fct_revenue_daily') }}
+    where orders_placed > 0
 
 )
 

@@ -1,3 +1,15 @@
+{% set touched -%}{% raw %}
+    {{ changed_keys(
+        ['fct_orders', 'stg_store__orders', 'stg_restaurant__order_items'],
+        {'source_system': 'source_system', 'key': 'order_id'}
+    ) }}
+{% endraw %}{%- endset %}
+{{ config(**incremental_by_change(
+    row_key=['source_system', 'order_id'],
+    scope=['source_system', 'order_id'],
+    touched=touched
+)) }}
+
 with orders as (
 
     select
@@ -14,7 +26,7 @@ with orders as (
         header_difference_amount,
         has_conflicting_lines,
         order_date
-    from {{ ref('fct_orders') }}
+    from {{ only_touched(ref('fct_orders')) }}
 
 ),
 
@@ -47,6 +59,14 @@ classified as (
 
 ),
 
+broken as (
+
+    select *
+    from classified
+    where classification <> 'matched'
+
+),
+
 headers as (
 
     select
@@ -54,10 +74,11 @@ headers as (
         order_id,
         _feed as feed,
         _batch_id as batch_id
-    from {{ ref('stg_store__orders') }}
+    from {{ only_touched(ref('stg_store__orders')) }}
 
 ),
 
+-- Few orders break: of the others the lines need no order.
 restaurant_headers as (
 
     select
@@ -65,8 +86,15 @@ restaurant_headers as (
         order_id,
         _feed as feed,
         _batch_id as batch_id,
-        row_number() over (partition by order_id order by _load_sequence desc, _row_number desc) as recency
-    from {{ ref('stg_restaurant__order_items') }}
+        {{ version_rank(['order_id']) }} as recency
+    from {{ only_touched(ref('stg_restaurant__order_items'), alias='lines') }}
+    where exists (
+        select 1
+        from broken
+        where
+            broken.source_system = lines.source_system
+            and broken.order_id = lines.order_id
+    )
 
 ),
 
@@ -101,27 +129,26 @@ deliveries as (
 )
 
 select
-    classified.order_key,
-    classified.order_id,
+    broken.order_key,
+    broken.order_id,
     delivered.batch_id,
 
-    classified.source_system,
+    broken.source_system,
     delivered.feed,
-    classified.status,
-    classified.currency,
-    classified.classification,
+    broken.status,
+    broken.currency,
+    broken.classification,
 
-    classified.transaction_header_total_amount,
-    classified.transaction_net_sales_amount,
-    classified.header_difference_amount,
+    broken.transaction_header_total_amount,
+    broken.transaction_net_sales_amount,
+    broken.header_difference_amount,
 
-    classified.order_date,
+    broken.order_date,
     deliveries.delivery_date
-from classified
+from broken
 left join delivered
     on
-        classified.source_system = delivered.source_system
-        and classified.order_id = delivered.order_id
+        broken.source_system = delivered.source_system
+        and broken.order_id = delivered.order_id
 left join deliveries
     on delivered.batch_id = deliveries.batch_id
-where classified.classification <> 'matched'

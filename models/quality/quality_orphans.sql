@@ -1,4 +1,51 @@
-with store_orders as (
+-- The facts say already which of their rows lack an order: staging is read for these rows alone.
+with lines_without_order as (
+
+    select
+        order_id,
+        line_id
+    from {{ ref('fct_order_items') }}
+    where
+        source_system = 'store'
+        and has_missing_header
+
+),
+
+payments_without_order as (
+
+    select payment_id
+    from {{ ref('fct_payments') }}
+    where has_missing_order
+
+),
+
+-- The line is missing, or its order, or both.
+returns_without_order as (
+
+    select return_id
+    from {{ ref('fct_returns') }}
+    where has_missing_order
+
+),
+
+customers_without_record as (
+
+    select customer_id
+    from {{ ref('dim_customer') }}
+    where
+        source_system = 'store'
+        and is_inferred
+
+),
+
+products as (
+
+    select distinct product_id
+    from {{ ref('stg_store__products') }}
+
+),
+
+store_orders as (
 
     select
         order_id,
@@ -21,23 +68,10 @@ store_lines as (
 
 ),
 
-customers as (
-
-    select customer_id
-    from {{ ref('stg_store__customers') }}
-
-),
-
-products as (
-
-    select distinct product_id
-    from {{ ref('stg_store__products') }}
-
-),
-
 payments as (
 
     select
+        payment_id,
         order_id,
         _feed as feed,
         _batch_id as batch_id
@@ -48,11 +82,13 @@ payments as (
 returns as (
 
     select
-        order_id,
-        line_id,
-        _feed as feed,
-        _batch_id as batch_id
-    from {{ ref('stg_store__returns') }}
+        returned.order_id,
+        returned.line_id,
+        returned._feed as feed,
+        returned._batch_id as batch_id
+    from {{ ref('stg_store__returns') }} as returned
+    inner join returns_without_order
+        on returned.return_id = returns_without_order.return_id
 
 ),
 
@@ -66,23 +102,15 @@ counts as (
 
 ),
 
-restaurant_lines as (
-
-    select
-        order_id,
-        line_id
-    from {{ ref('stg_restaurant__order_items') }}
-
-),
-
-options as (
+options_without_line as (
 
     select
         order_id,
         line_id,
-        _feed as feed,
-        _batch_id as batch_id
-    from {{ ref('stg_restaurant__order_item_options') }}
+        feed,
+        batch_id,
+        option_rows
+    from {{ ref('quality_options_without_line') }}
 
 ),
 
@@ -94,11 +122,13 @@ orphans as (
         'line_without_order' as orphan_type,
         store_lines.order_id as missing_parent_id,
         store_lines.feed,
-        store_lines.batch_id
+        store_lines.batch_id,
+        1 as orphan_rows
     from store_lines
-    left join store_orders
-        on store_lines.order_id = store_orders.order_id
-    where store_orders.order_id is null
+    inner join lines_without_order
+        on
+            store_lines.order_id = lines_without_order.order_id
+            and store_lines.line_id = lines_without_order.line_id
 
     union all
 
@@ -108,7 +138,8 @@ orphans as (
         'line_without_product' as orphan_type,
         store_lines.product_id as missing_parent_id,
         store_lines.feed,
-        store_lines.batch_id
+        store_lines.batch_id,
+        1 as orphan_rows
     from store_lines
     left join products
         on store_lines.product_id = products.product_id
@@ -122,13 +153,11 @@ orphans as (
         'order_without_customer' as orphan_type,
         store_orders.customer_id as missing_parent_id,
         store_orders.feed,
-        store_orders.batch_id
+        store_orders.batch_id,
+        1 as orphan_rows
     from store_orders
-    left join customers
-        on store_orders.customer_id = customers.customer_id
-    where
-        store_orders.customer_id is not null
-        and customers.customer_id is null
+    inner join customers_without_record
+        on store_orders.customer_id = customers_without_record.customer_id
 
     union all
 
@@ -138,11 +167,11 @@ orphans as (
         'payment_without_order' as orphan_type,
         payments.order_id as missing_parent_id,
         payments.feed,
-        payments.batch_id
+        payments.batch_id,
+        1 as orphan_rows
     from payments
-    left join store_orders
-        on payments.order_id = store_orders.order_id
-    where store_orders.order_id is null
+    inner join payments_without_order
+        on payments.payment_id = payments_without_order.payment_id
 
     union all
 
@@ -152,7 +181,8 @@ orphans as (
         'return_without_line' as orphan_type,
         returns.order_id || ' / ' || returns.line_id as missing_parent_id,
         returns.feed,
-        returns.batch_id
+        returns.batch_id,
+        1 as orphan_rows
     from returns
     left join store_lines
         on
@@ -168,7 +198,8 @@ orphans as (
         'count_without_product' as orphan_type,
         counts.product_id as missing_parent_id,
         counts.feed,
-        counts.batch_id
+        counts.batch_id,
+        1 as orphan_rows
     from counts
     left join products
         on counts.product_id = products.product_id
@@ -180,15 +211,11 @@ orphans as (
         'restaurant' as source_system,
         'restaurant.order_item_options' as entity,
         'option_without_line' as orphan_type,
-        options.order_id || ' / ' || options.line_id as missing_parent_id,
-        options.feed,
-        options.batch_id
-    from options
-    left join restaurant_lines
-        on
-            options.order_id = restaurant_lines.order_id
-            and options.line_id = restaurant_lines.line_id
-    where restaurant_lines.order_id is null
+        order_id || ' / ' || line_id as missing_parent_id,
+        feed,
+        batch_id,
+        option_rows as orphan_rows
+    from options_without_line
 
 ),
 
@@ -209,7 +236,7 @@ select
     orphans.entity,
     orphans.orphan_type,
 
-    cast(count(*) as bigint) as orphan_rows,
+    cast(sum(orphans.orphan_rows) as bigint) as orphan_rows,
 
     deliveries.delivery_date
 from orphans

@@ -1,5 +1,26 @@
+{% set touched -%}{% raw %}
+    select key as order_id from {{ changes(source('raw', 'store_orders')) }} as changed_rows
+{% endraw %}{%- endset %}
+{{ config(**incremental_by_change(
+    row_key=['order_id', 'version_number'],
+    scope=['order_id'],
+    touched=touched
+)) }}
+
+{%- set deliveries_of_orders = only_touched(source('raw', 'store_orders'), {'id': 'order_id'}, alias='delivered') %}
+
+-- An order that came once has no step back, and most orders come once.
+with repeated as (
+
+    select id
+    from {{ deliveries_of_orders }}
+    group by id
+    having count(*) > 1
+
+),
+
 -- Versions in their own order, not in that of arrival: a version that came late is no step back.
-with versions as (
+versions as (
 
     select
         id as order_id,
@@ -13,7 +34,12 @@ with versions as (
                 case when updated_at is null then 0 else 1 end, updated_at,
                 _load_sequence, {{ text_order('_feed') }}, {{ text_order('_batch_id') }}, _row_number
         ) as version_number
-    from {{ source('raw', 'store_orders') }}
+    from {{ deliveries_of_orders }}
+    where exists (
+        select 1
+        from repeated
+        where repeated.id = delivered.id
+    )
 
 ),
 

@@ -39,6 +39,7 @@ from .sequences import Action, Fault, Published, Run, SameName, Sequence
 
 ARRIVED = 1_775_400_000  # every file's modification time, in epoch seconds: after all delivery times
 SHOWN_ROWS = 5
+CLOCK_COLUMNS = {"loaded_at"}  # a rebuild loads at another time
 DATABASE_AT_WORK = "warehouse"
 DATABASE_FILE = "database.json"  # in a home whose warehouse is on a server: the variables of its profile
 
@@ -255,6 +256,21 @@ class Property:
         """Every table that is published; the tables about runs are not marts."""
         return [table for table in public_tables(self.manifest) if not table.schema.endswith("quality")]
 
+    @property
+    def quality(self) -> list[PublicTable]:
+        """The tables of quality that are computed for what changed, and what is made of them."""
+        names = {
+            node["name"]
+            for node in self.manifest["nodes"].values()
+            if node["config"].get("incremental_strategy") == "touched"
+        }
+        names.add("quality_orphans")
+        return [
+            table
+            for table in public_tables(self.manifest)
+            if table.schema.endswith("quality") and table.name in names
+        ]
+
     def check(self, sequence: Sequence, builder: Builder | None = None) -> None:
         """Run the sequence and compare.
 
@@ -327,6 +343,10 @@ class Property:
                     if said:
                         found.append(f"{table.schema}.{table.name} ({word}):\n{said}")
                         break
+            for table in self.quality:
+                said = _difference(_without_clock(built(table)), _without_clock(expected(table)))
+                if said:
+                    found.append(f"{table.schema}.{table.name} (incremental):\n{said}")
         if found:
             raise IncrementalDiffersError("\n".join(found))
 
@@ -481,6 +501,15 @@ def _difference(found: Table, expected: Table) -> str:
     return "\n".join(lines)
 
 
+def _without_clock(table: Table) -> Table:
+    kept = [place for place, name in enumerate(table.columns) if name not in CLOCK_COLUMNS]
+    return replace(
+        table,
+        columns=tuple(table.columns[place] for place in kept),
+        rows=[tuple(row[place] for place in kept) for row in table.rows],
+    )
+
+
 def _told(columns: Listed[str], row: tuple[Any, ...]) -> str:
     cells = {name: value for name, value in zip(columns, row, strict=True) if value is not None}
     hashes = {name for name, value in cells.items() if name.endswith("_key") and len(str(value)) == 32}
@@ -489,7 +518,12 @@ def _told(columns: Listed[str], row: tuple[Any, ...]) -> str:
 
 SETTINGS: Mapping[str, Any] = {
     "resource_types": ("model", "snapshot"),
-    "exclude": ("path:models/quality",),
+    # Of quality what follows the feed, what that reads and what is made of it: the rest is about runs and files.
+    "select": (
+        *("path:models/staging", "path:models/intermediate", "path:models/marts", "path:snapshots"),
+        "path:models/quality,config.materialized:incremental",
+        *("quality_deliveries", "quality_orphans"),
+    ),
 }
 
 

@@ -127,11 +127,30 @@ def test_the_feed_keeps_what_a_consumer_has_not_taken_and_nothing_else(home: Hom
     build(home, "stg_store__orders").require_success()
     waiting = query(
         home,
-        "select count(*) from state.changed as c join state.watermark as w"
-        " on c.source = w.source and w.sequence < c.sequence where c.source = 'raw.store_orders'",
+        "select count(*) from state.changed as c where c.source = 'raw.store_orders' and exists"
+        " (select 1 from state.watermark as w where w.source = c.source and w.sequence < c.sequence)",
     )
     kept = query(home, "select count(*) from state.changed where source = 'raw.store_orders'")
     assert kept == waiting
+
+
+def test_a_delivery_that_is_loaded_again_is_judged_with_those_after_it_in_its_feed(home: Home) -> None:
+    ((first,),) = query(
+        home,
+        "select min(load_sequence) from quality.quality_late_rows as late where feed = 'store_orders'"
+        " and load_sequence > (select min(load_sequence) from quality.quality_late_rows where feed = late.feed)",
+    )
+    execute(home, "update quality.quality_late_rows set late_rows = -1")
+    execute(
+        home,
+        "update ops.load_ledger set loaded_at = loaded_at + interval 1 second"
+        f" where feed = 'store_orders' and load_sequence = {first}",
+    )
+    build(home, "quality_deliveries", "quality_late_rows").require_success()
+    judged = "late_rows >= 0"
+    follows = f"(feed = 'store_orders' and load_sequence >= {first})"
+    wrong = f"select count(*) from quality.quality_late_rows where ({judged}) <> {follows}"
+    assert query(home, wrong) == [(0,)]
 
 
 def test_a_build_for_review_leaves_the_feed_alone(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
