@@ -13,7 +13,7 @@ with customers as (
         first_order_date,
         last_order_date,
         as_of_date
-    from {{ ref('int_customers_summarised') }}
+    from {{ ref('int_customers_scored') }}
 
 )
 

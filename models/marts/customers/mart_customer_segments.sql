@@ -4,21 +4,13 @@ with customers as (
         source_system,
         customer_key,
         orders,
-        lifetime_value_to_date,
-        last_order_date,
-        as_of_date
-    from {{ ref('int_customers_summarised') }}
-
-),
-
-scores as (
-
-    select
-        customer_key,
         r_score,
         f_score,
         m_score,
-        is_single_order
+        lifetime_value_to_date,
+        is_single_order,
+        last_order_date,
+        as_of_date
     from {{ ref('int_customers_scored') }}
 
 ),
@@ -47,7 +39,7 @@ combinations as (
         f_score,
         m_score,
         is_single_order
-    from scores
+    from customers
 
 ),
 
@@ -86,20 +78,18 @@ select
     {{ days_between('customers.last_order_date', 'customers.as_of_date') }} as recency_days,
     customers.orders as frequency,
     customers.lifetime_value_to_date as monetary,
-    scores.r_score,
-    scores.f_score,
-    scores.m_score,
+    customers.r_score,
+    customers.f_score,
+    customers.m_score,
 
     customers.last_order_date,
     customers.as_of_date
 from customers
-inner join scores
-    on customers.customer_key = scores.customer_key
 -- A customer that no rule matches stays, without a segment: the not_null test tells of it.
 left join matched
     on
-        scores.r_score = matched.r_score
-        and scores.f_score = matched.f_score
-        and scores.m_score = matched.m_score
-        and scores.is_single_order = matched.is_single_order
+        customers.r_score = matched.r_score
+        and customers.f_score = matched.f_score
+        and customers.m_score = matched.m_score
+        and customers.is_single_order = matched.is_single_order
         and matched.match_number = 1

@@ -17,7 +17,7 @@ lifetimes as (
     select
         customers.source_system,
         sum(days.net_sales_amount - days.refund_amount) as amount
-    from {{ ref('int_customers_summarised') }} as customers
+    from {{ ref('int_customers_scored') }} as customers
     inner join {{ ref('int_customer_days_summarised') }} as days
         on customers.customer_key = days.customer_key
     where

@@ -1,5 +1,30 @@
-{% set period_days = var('churn_period_days') %}
+{% set touched -%}{% raw %}
+    {{ changed_keys(['int_customer_days_summarised'], {'customer_key': 'customer_key'}) }}
+    union all
+    select days.customer_key
+    from {{ ref('int_customer_days_summarised') }} as days
+    inner join (
+        select
+            source_system,
+            key as boundary,
+            min(day) as first_day,
+            max(day) as last_day
+        from {{ changes(ref('int_spend_windows_bounded')) }} as boundaries
+        group by
+            source_system,
+            key
+    ) as moved
+        on
+            days.source_system = moved.source_system
+            and days.activity_date between moved.first_day and moved.last_day
+{% endraw %}{%- endset %}
+{{ config(**incremental_by_change(
+    row_key=['customer_key'],
+    scope=['customer_key'],
+    touched=touched
+)) }}
 
+-- No column tells the as-of date or counts from it: each row would change every day.
 with days as (
 
     select
@@ -10,16 +35,17 @@ with days as (
         net_sales_amount,
         refund_amount,
         activity_date
-    from {{ ref('int_customer_days_summarised') }}
+    from {{ only_touched(ref('int_customer_days_summarised')) }}
 
 ),
 
-as_of_dates as (
+boundaries as (
 
     select
         source_system,
-        as_of_date
-    from {{ ref('int_orders_as_of_dates') }}
+        boundary,
+        boundary_date
+    from {{ ref('int_spend_windows_bounded') }}
 
 ),
 
@@ -27,13 +53,14 @@ windows as (
 
     select
         source_system,
-        {{ add_days('as_of_date', -(period_days - 1)) }} as period_start,
-        {{ add_days('as_of_date', -(2 * period_days - 1)) }} as previous_period_start,
-        {{ start_of('year', 'as_of_date') }} as year_start,
-        {{ start_of('year', add_days(start_of('year', 'as_of_date'), -1)) }} as previous_year_start,
-        {{ year_earlier('as_of_date') }} as previous_year_end,
-        as_of_date
-    from as_of_dates
+        max(case when boundary = 'as_of' then boundary_date end) as as_of_date,
+        max(case when boundary = 'period_start' then boundary_date end) as period_start,
+        max(case when boundary = 'previous_period_start' then boundary_date end) as previous_period_start,
+        max(case when boundary = 'year_start' then boundary_date end) as year_start,
+        max(case when boundary = 'previous_year_start' then boundary_date end) as previous_year_start,
+        max(case when boundary = 'previous_year_end' then boundary_date end) as previous_year_end
+    from boundaries
+    group by source_system
 
 ),
 
@@ -52,8 +79,7 @@ flagged as (
         days.activity_date >= windows.year_start as is_this_year,
         days.activity_date >= windows.previous_year_start
         and days.activity_date <= windows.previous_year_end as is_same_dates_last_year,
-        days.activity_date,
-        windows.as_of_date
+        days.activity_date
     from days
     inner join windows
         on days.source_system = windows.source_system
@@ -78,12 +104,10 @@ select
     {{ sum_money_when('is_same_dates_last_year', 'net_sales_amount') }} as spend_same_dates_last_year,
 
     min(case when orders > 0 then activity_date end) as first_order_date,
-    max(case when orders > 0 then activity_date end) as last_order_date,
-    as_of_date
+    max(case when orders > 0 then activity_date end) as last_order_date
 from flagged
 group by
     source_system,
-    customer_key,
-    as_of_date
+    customer_key
 -- A refund can be dated before its order: without an order up to the as-of date there is no lifetime.
 having sum(orders) > 0
