@@ -21,7 +21,7 @@ import psutil
 from settings.home import HOME_VARIABLE, PROJECT_ROOT
 
 MEASURED_PACKAGES = ("duckdb", "dbt-core", "dbt-duckdb", "dbt-postgres", "dagster", "pyarrow")
-MEMORY_LIMIT = "6GB"  # of DuckDB, for the models as for the hand-written SQL
+MEMORY_LIMIT = "3GB"  # of DuckDB, for the models as for the hand-written SQL; a process needs about 1 GB more
 _SAMPLED_EVERY_SECONDS = 0.05
 
 
