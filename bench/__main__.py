@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.figures import median_by_name, median_of
-from bench.measure import MEMORY_LIMIT, Measurement, describe_machine, measure_step
+from bench.measure import BY_HAND_MEMORY_LIMIT, Measurement, describe_machine, measure_step
 from bench.plans import BenchPlan, plan_for
 from bench.postgres import measure_on_postgres
 from bench.report import write_report
@@ -96,7 +96,7 @@ def measure_history(folder: Path, plan: BenchPlan, *, repeats: int, by_hand: boo
     steps["ingest"] = _tell(measure_step("ingest", home.root))
     loaded = folder / "loaded.duckdb"
     shutil.copyfile(home.warehouse, loaded)
-    hand = {"output": str(folder / "by_hand.duckdb"), "memory_limit": MEMORY_LIMIT}
+    hand = {"output": str(folder / "by_hand.duckdb"), "memory_limit": BY_HAND_MEMORY_LIMIT}
     builds: list[Measurement] = []
     hands: list[Measurement] = []
     for turn in range(repeats):

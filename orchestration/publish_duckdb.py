@@ -43,7 +43,7 @@ logger = logging.getLogger(__name__)
 LEAST_PART_ROWS = 50_000
 # Types that a parquet file gives back as they were; a table with any other stands in the catalogue itself.
 PARQUET_TYPES = frozenset({"BOOLEAN", "INTEGER", "BIGINT", "DOUBLE", "VARCHAR", "DATE", "TIMESTAMP"})
-MEMORY_VARIABLE, DEFAULT_MEMORY = "TILLHOUSE_MEMORY_LIMIT", "4GB"  # as in profiles.yml
+MEMORY_VARIABLE, DEFAULT_MEMORY = "TILLHOUSE_MEMORY_LIMIT", "2GB"  # as in profiles.yml
 
 Columns = tuple[tuple[str, str], ...]
 

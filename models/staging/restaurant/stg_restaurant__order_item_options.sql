@@ -9,27 +9,46 @@
 )) }}
 
 -- Equal rows within a delivery are real. `replace_by_line`: the newest delivery that names a line has all of its
--- options. Few lines are named by two deliveries, and finding them costs less than ordering all.
+-- options. Few lines are named by two deliveries, and finding them costs less than ordering all. Feed and load sequence
+-- name a delivery.
 with deliveries as (
 
     select * from {{ only_touched(source('raw', 'restaurant_order_item_options')) }}
 
 ),
 
+-- Orders first: they are fewer than lines, and hardly any comes in two deliveries.
+redelivered_orders as (
+
+    select order_id
+    from (
+        select distinct
+            order_id,
+            _load_sequence,
+            _feed
+        from deliveries
+        where options_mode <> 'append'
+    ) as deliveries_of_order
+    group by order_id
+    having count(*) > 1
+
+),
+
 redelivered as (
 
     select
-        order_id,
-        lineitem_id
+        deliveries.order_id,
+        deliveries.lineitem_id
     from deliveries
-    where options_mode <> 'append'
+    inner join redelivered_orders
+        on deliveries.order_id = redelivered_orders.order_id
+    where deliveries.options_mode <> 'append'
     group by
-        order_id,
-        lineitem_id
+        deliveries.order_id,
+        deliveries.lineitem_id
     having
-        min(_load_sequence) <> max(_load_sequence)
-        or min(_feed) <> max(_feed)
-        or min(_batch_id) <> max(_batch_id)
+        min(deliveries._load_sequence) <> max(deliveries._load_sequence)
+        or min(deliveries._feed) <> max(deliveries._feed)
 
 ),
 
@@ -41,8 +60,7 @@ ranked as (
             partition by deliveries.order_id, deliveries.lineitem_id
             order by
                 deliveries._load_sequence desc,
-                {{ text_order('deliveries._feed') }} desc,
-                {{ text_order('deliveries._batch_id') }} desc
+                {{ text_order('deliveries._feed') }} desc
         ) as delivery_rank
     from deliveries
     inner join redelivered
