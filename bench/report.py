@@ -25,8 +25,8 @@ machines.
   read, then the quality models, which have no counterpart by hand.
 - **A day** is the whole daily run: load, build, tests of the daily run, publish, from the start of the process until
   readers see it. The first day after the full build is told apart; the others are medians.
-- The models have DuckDB's default memory limit of `profiles.example.yml`. The SQL by hand gets three times as much, since
-  it does not spill as well.
+- The models have DuckDB's default memory limit of `profiles.example.yml`. The SQL by hand gets three times as much,
+  since it does not spill as well.
 - Times of models are dbt's own execution times, as `ops.dbt_results` has them. Each holds about 30 to 50 ms of dbt
   beside its SQL, in the day as in the full build; nothing is subtracted.
 - **Half** is the same day after half as many orders on half as many days.
