@@ -193,6 +193,8 @@ def test_the_project_says_of_every_public_table_what_publishing_needs(tmp_path: 
         "fct_inventory_daily": "snapshot_date",
         "fct_revenue_daily": "revenue_date",
         "fct_sales_daily": "sales_date",
+        "mart_sales_weekly": "week_start",
+        "mart_sales_monthly": "month_start",
         "mart_payment_reconciliation": "order_date",
         "mart_payments_daily": "payment_date",
     }

@@ -160,7 +160,7 @@ def test_the_marts_written_by_hand_are_equal_on_postgres_too(engines: Engines) -
         return  # the marts are compared above; the SQL by hand reads raw tables, which are the same
     with engines.database.connect() as connection:
         seconds = handwritten.run_on_postgres(connection)
-        assert set(seconds) >= set(MARTS)
+        assert {mart for mart in MARTS if not mart.startswith("int_")} <= set(seconds)
         assert handwritten.differences_on_postgres(connection) == []
         with connection.cursor() as cursor:
             cursor.execute(
