@@ -58,6 +58,7 @@
 {{ config(**incremental_by_change(
     row_key=['batch_id', 'entity'],
     scope=['feed', 'load_sequence'],
+    hashes_joins=true,
     touched=touched | replace('<entities>', "'" ~ entities | join("', '") ~ "'")
 )) }}
 
