@@ -10,6 +10,7 @@ from bench.figures import median_by_name
 from bench.measure import Measurement, Told, measure_step
 from bench.plans import BenchPlan
 from settings.home import Home
+from tests.python.postgres_server import PostgresServer
 
 # For the models, the hand-written SQL and both ways of loading alike.
 SERVER_SETTINGS = {
@@ -26,8 +27,6 @@ def measure_on_postgres(folder: Path, plan: BenchPlan, *, tell: Told) -> dict[st
 
     The load of one large delivery is measured before, beside plain ingestion of the same rows, in another database.
     """
-    from tests.python.postgres_server import PostgresServer  # noqa: PLC0415  (only this target needs a server)
-
     home, described, target = Home(folder / "home"), asdict(plan), {"target": "postgres"}
     server = PostgresServer.start(SERVER_SETTINGS)
     try:

@@ -120,7 +120,7 @@ def _disk(home: Home) -> Finding:
 
 
 def _feeds(home: Home) -> Finding:
-    from ingestion.feed import feeds_path, load_feeds  # noqa: PLC0415  (slow: `--help` does without)
+    from ingestion.feed import feeds_path, load_feeds
 
     path = feeds_path(home)
     if path == home.feeds and not any(home.feeds.glob("*.y*ml")):
@@ -141,7 +141,7 @@ def _warehouse(home: Home) -> Finding:
     size = home.warehouse.stat().st_size / 2**20
     if not home.published.exists():
         return Finding("warehouse", True, f"{size:,.0f} MiB, nothing published yet")
-    from orchestration.publish import read_publication  # noqa: PLC0415  (slow: `--help` does without)
+    from orchestration.publish import read_publication
 
     files = [home.published, *home.published_files.rglob("*.parquet")]
     published = sum(file.stat().st_size for file in files) / 2**20
@@ -155,7 +155,7 @@ def _warehouse(home: Home) -> Finding:
 
 
 def _server(home: Home, target: str) -> Finding:
-    from ingestion.warehouses import open_warehouse  # noqa: PLC0415  (slow: `--help` does without)
+    from ingestion.warehouses import open_warehouse
 
     try:
         with closing(open_warehouse(target, home)) as warehouse:

@@ -60,7 +60,7 @@ def status(
     Examples:  tillhouse status
                tillhouse status --feed store_orders --limit 30
     """
-    from ingestion import operations  # noqa: PLC0415  (slow: `--help` does without)
+    from ingestion import operations
 
     home = Home.from_environment()
     if feed is not None:
@@ -155,14 +155,14 @@ def reload(
 
 
 def _service(home: Home, feeds: Path | None, target: str) -> IngestionService:
-    from ingestion.feed import feeds_path, load_feeds  # noqa: PLC0415  (slow: `--help` does without)
-    from ingestion.service import IngestionService  # noqa: PLC0415  (slow: `--help` does without)
+    from ingestion.feed import feeds_path, load_feeds
+    from ingestion.service import IngestionService
 
     return IngestionService(home, load_feeds(feeds_path(home, feeds), home), target=target)
 
 
 def _only_writer(target: str, home: Home) -> AbstractContextManager[None]:
-    from ingestion.warehouses import only_writer  # noqa: PLC0415  (slow: `--help` does without)
+    from ingestion.warehouses import only_writer
 
     return only_writer(target, home)
 
@@ -189,7 +189,7 @@ def _told(result: BatchResult) -> int:
 
 
 def _published(home: Home, target: str) -> None:
-    from orchestration.publish import read_publication  # noqa: PLC0415  (slow: `--help` does without)
+    from orchestration.publish import read_publication
 
     published = read_publication(home, target=target)
     is_file = target == DEFAULT_TARGET

@@ -35,7 +35,7 @@ def list_command(feed: Feed = None, rule: Rule = None, day: Day = "", target: Ta
     Examples:  tillhouse quarantine list
                tillhouse quarantine list store_orders --day 2026-05-01
     """
-    from ingestion import operations  # noqa: PLC0415  (slow: `--help` does without)
+    from ingestion import operations
 
     found = operations.quarantine_summary(
         Home.from_environment(),
@@ -56,7 +56,8 @@ def list_command(feed: Feed = None, rule: Rule = None, day: Day = "", target: Ta
 
 
 @app.command()
-def show(  # noqa: PLR0917  (Typer passes each option by its name, none by place)
+def show(
+    *,
     feed: Feed = None,
     rule: Rule = None,
     batch_id: Batch = None,
@@ -72,7 +73,7 @@ def show(  # noqa: PLR0917  (Typer passes each option by its name, none by place
     Examples:  tillhouse quarantine show store_orders --rule not_a_number
                tillhouse quarantine show --batch store_orders-3f2a9c417b20 --row 17
     """
-    from ingestion import operations  # noqa: PLC0415  (slow: `--help` does without)
+    from ingestion import operations
 
     home = Home.from_environment()
     if row is not None:
@@ -114,7 +115,7 @@ def export(
     \b
     Example:  tillhouse quarantine export bad.csv --feed store_orders
     """
-    from ingestion import operations  # noqa: PLC0415  (slow: `--help` does without)
+    from ingestion import operations
 
     count = operations.export_quarantine(
         Home.from_environment(),

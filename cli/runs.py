@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.options import DEFAULT_TARGET, Feeds, Target
+from cli.progress import progress
 from cli.rendering import counted, read_date, say, show_table
 from settings.errors import ExitCode, UsageError
 from settings.home import PROJECT_ROOT, Home
@@ -125,8 +126,8 @@ def generate(orders: Orders = 24_000, seed: Seed = 7, first: First = 0, last: La
 
 
 def _deliver(home: Home, *, orders: int, seed: int, first: int, last: int | None) -> None:
-    from sample_data.generator import generate as write_sample  # noqa: PLC0415  (slow: `--help` does without)
-    from sample_data.plan import SamplePlan  # noqa: PLC0415  (slow: `--help` does without)
+    from sample_data.generator import generate as write_sample
+    from sample_data.plan import SamplePlan
 
     started = time.monotonic()
     plan = SamplePlan(orders=orders, seed=seed)
@@ -156,12 +157,11 @@ def _run(
     full_refresh: bool,
     all_checks: bool = False,
 ) -> int:
-    from cli.progress import progress  # noqa: PLC0415  (slow: `--help` does without)
 
     started = time.monotonic()
     with progress() as tell:
         tell("reading the project")
-        from orchestration.run import run_daily  # noqa: PLC0415  (slow: `--help` does without)
+        from orchestration.run import run_daily
 
         outcome = run_daily(
             home, feeds=feeds, as_of=as_of, target=target, full_refresh=full_refresh, all_checks=all_checks
@@ -200,7 +200,7 @@ def _summarise(home: Home, outcome: RunOutcome, seconds: float) -> None:
 
 
 def _tests(home: Home, run_id: str, target: str) -> None:
-    from ingestion import operations  # noqa: PLC0415  (slow: `--help` does without)
+    from ingestion import operations
 
     counts = {
         (record["resource_type"], record["status"]): record["nodes"]
@@ -214,15 +214,15 @@ def _tests(home: Home, run_id: str, target: str) -> None:
 
 def _headlines(home: Home, asked: date | None, target: str = DEFAULT_TARGET) -> None:
     if target == DEFAULT_TARGET:
-        from orchestration.publish import open_published  # noqa: PLC0415  (slow: `--help` does without)
+        from orchestration.publish import open_published
 
         with open_published(home) as connection:
             found = connection.execute(HEADLINES.format(marts="marts"), [asked])
             columns = [column[0] for column in found.description or []]
             rows = found.fetchall()
     else:
-        from ingestion.warehouses import open_warehouse  # noqa: PLC0415  (slow: `--help` does without)
-        from orchestration.publish_postgres import reader_schema  # noqa: PLC0415  (slow: `--help` does without)
+        from ingestion.warehouses import open_warehouse
+        from orchestration.publish_postgres import reader_schema
 
         with closing(open_warehouse(target, home, read_only=True)) as warehouse:
             answer = warehouse.query(HEADLINES.format(marts=reader_schema("marts")), [asked])

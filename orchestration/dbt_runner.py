@@ -226,8 +226,7 @@ class DbtRunner:
         self.parsed = outcome.result
 
     def _invoke(self, command: str, *, manifest: Any, select: tuple[str, ...] = ()) -> Any:
-        # Imported here: dbt takes a second to import, and most commands of ours never need it.
-        from dbt.cli.main import dbtRunner  # noqa: PLC0415  (see above)
+        from dbt.cli.main import dbtRunner
 
         self.settings.home.ensure()
         os.environ[HOME_VARIABLE] = str(self.settings.home.root)
@@ -258,8 +257,8 @@ def _rhythm(settings: BuildSettings) -> Iterator[None]:
 @contextmanager
 def _connections_released() -> Iterator[None]:
     """Close the database that dbt's adapter keeps open, so that the loader and readers may open it."""
-    from dbt.adapters.duckdb.connections import DuckDBConnectionManager  # noqa: PLC0415  (slow to import)
-    from dbt.adapters.factory import cleanup_connections  # noqa: PLC0415  (slow to import)
+    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+    from dbt.adapters.factory import cleanup_connections
 
     steps: list[Callable[[], None]] = [cleanup_connections, DuckDBConnectionManager.close_all_connections]
     try:
@@ -275,8 +274,8 @@ def query_adapter(manifest: Any, sql: str) -> list[tuple[Any, ...]]:
     Raises:
         UnavailableError: when it cannot be asked any more.
     """
-    from dbt.adapters import factory  # noqa: PLC0415  (slow to import)
-    from dbt_common.exceptions import DbtBaseException  # noqa: PLC0415  (slow to import)
+    from dbt.adapters import factory
+    from dbt_common.exceptions import DbtBaseException
 
     find: Callable[[str], Any] = factory.get_adapter_by_type  # dbt has no type hints here
     adapter = find(manifest.metadata.adapter_type)

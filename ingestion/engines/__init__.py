@@ -18,7 +18,7 @@ def make_engine(name: str, home: Home) -> Engine:
         ConfigurationError: when there is no such engine.
     """
     if name == "duckdb":
-        from ingestion.engines.duckdb import DuckDBEngine  # noqa: PLC0415 (another engine needs no DuckDB)
+        from ingestion.engines.duckdb import DuckDBEngine
 
         return DuckDBEngine(home.root / "scratch")
     raise ConfigurationError(

@@ -26,7 +26,7 @@ def open_warehouse(target: str, home: Home, *, read_only: bool = False) -> Wareh
     require_target(target)
     if target == "duckdb":
         return open_duckdb(home, read_only=read_only)
-    from ingestion.warehouses.postgres import open_postgres  # noqa: PLC0415  (DuckDB needs no ADBC)
+    from ingestion.warehouses.postgres import open_postgres
 
     return open_postgres(target, read_only=read_only)
 
@@ -57,7 +57,7 @@ def only_writer(target: str, home: Home) -> Iterator[None]:
     with ExitStack() as held:
         held.enter_context(writer_lock(home))
         if target != "duckdb":
-            from ingestion.warehouses.postgres import hold_for_writing, open_postgres  # noqa: PLC0415  (DuckDB needs no ADBC)
+            from ingestion.warehouses.postgres import hold_for_writing, open_postgres
 
             # A connection of its own: the server drops the lock with it, however this process ends.
             hold_for_writing(held.enter_context(closing(open_postgres(target))))

@@ -16,6 +16,7 @@ from conftest import SAMPLE_FEEDS, SampleRun
 from cli.progress import ProgressHandler, progress
 from ingestion import operations
 from ingestion.report import BatchResult
+from orchestration import run as runs
 from settings.errors import BuildFailedError, ExitCode
 from settings.home import PROJECT_ROOT, Home
 from settings.writer_lock import writer_lock
@@ -154,8 +155,6 @@ def test_a_refused_file_of_a_required_feed_stops_the_run_and_status_says_why(
 def test_a_run_that_left_a_file_out_publishes_and_leaves_with_4(
     copied: Home, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from orchestration import run as runs  # noqa: PLC0415  (seconds of imports that most tests do not need)
-
     (last,) = operations.last_runs(copied).records()
     row = replace(operations.run_row(copied, last["run_id"]), files_rejected=1)
     monkeypatch.setattr(runs, "run_daily", lambda *_, **__: runs.RunOutcome(row.run_id, row))
@@ -168,8 +167,6 @@ def test_a_run_that_left_a_file_out_publishes_and_leaves_with_4(
 def test_a_failed_build_leaves_with_5_and_names_what_failed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from orchestration import run as runs  # noqa: PLC0415  (seconds of imports that most tests do not need)
-
     def fail(*_: object, **__: object) -> None:
         raise BuildFailedError(
             "1 of 230 models and tests failed:\n    no_gap: Got 2 results",
@@ -187,8 +184,6 @@ def test_a_failed_build_leaves_with_5_and_names_what_failed(
 def test_a_run_gets_the_words_it_was_given(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from orchestration import run as runs  # noqa: PLC0415  (seconds of imports that most tests do not need)
-
     given: list[dict[str, object]] = []
 
     def note(_: Home, **words: object) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import duckdb
 import pytest
 
+from orchestration.run import run_daily
 from settings.home import PROJECT_ROOT, Home
 
 from .feeds_of_public_sets import public_sets
@@ -37,8 +38,6 @@ class Published:
 
 def published(root: Path, name: str, file: str, as_of: date | None) -> Home:
     """What `tillhouse run --feeds examples/feeds/<name>.yml` publishes from the set's file."""
-    from orchestration.run import run_daily  # noqa: PLC0415  (seconds of imports, not needed where the sets are missing)
-
     source = public_sets() / name / file
     home = Home(root / "home")
     (home.landing / name).mkdir(parents=True)

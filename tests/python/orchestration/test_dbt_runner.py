@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dbt.cli.main import dbtRunner, dbtRunnerResult
 
 from orchestration.dbt_runner import (
     BuildReport,
@@ -116,6 +115,8 @@ def test_a_selector_that_dbt_refuses_is_an_error_of_ours(tmp_path: Path) -> None
 def test_ctrl_c_inside_dbt_is_no_failure_of_the_project(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from dbt.cli.main import dbtRunner, dbtRunnerResult
+
     def interrupted(*_: Any, **__: Any) -> Any:
         return dbtRunnerResult(success=False, exception=KeyboardInterrupt())
 

@@ -140,7 +140,7 @@ class DbtBuilder:
 
     def build(self, home: Home, run: Run) -> bool:
         """See `Builder.build`."""
-        from dbt.adapters.sql.connections import SQLConnectionManager  # noqa: PLC0415  (slow to import)
+        from dbt.adapters.sql.connections import SQLConnectionManager
 
         runner = DbtRunner(BuildSettings(home, **self.settings), parsed=self.manifest)
         if run.full_refresh:

@@ -147,7 +147,7 @@ def _ends_well(*_: Any, **named: Any) -> bool:
 
 def _cut_in_two(is_wanted: Callable[[str, str], bool]) -> Patch:
     """End the process in the middle of the statements that dbt sends for a model."""
-    from dbt.adapters.sql.connections import SQLConnectionManager  # noqa: PLC0415  (only where dbt runs)
+    from dbt.adapters.sql.connections import SQLConnectionManager
 
     former = SQLConnectionManager.add_query
 

@@ -147,7 +147,7 @@ class Recorder:
     @contextmanager
     def listening(self) -> Iterator[None]:
         """Hear every statement of the builds inside."""
-        from dbt.adapters.sql.connections import SQLConnectionManager  # noqa: PLC0415  (slow to import)
+        from dbt.adapters.sql.connections import SQLConnectionManager
 
         former = SQLConnectionManager.add_query
         sent = self._sent

@@ -16,6 +16,8 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
+from tests.python.postgres_server import PostgresServer
+
 from .drawing import sequences
 from .harness import Property, Recording, open_property_on, record
 from .sequences import Sequence
@@ -65,8 +67,6 @@ def _opened(recording: Path) -> Iterator[Property]:
         with closing(made.open()) as shared:
             yield shared
         return
-    from tests.python.postgres_server import PostgresServer  # noqa: PLC0415  (its driver is an extra)
-
     server = PostgresServer.start()
     try:
         with open_property_on(server) as shared:
