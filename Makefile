@@ -68,6 +68,8 @@ slim-ci: setup  ## build and test only what changed against STATE=<folder with a
 
 lock:  ## raise versions on purpose: resolve pyproject.toml anew (needs uv)
 	uv pip compile pyproject.toml --extra dev --universal --generate-hashes --no-emit-index-url -o requirements.lock
+	uv pip compile pyproject.toml --extra spark --universal --generate-hashes --no-emit-index-url \
+		-c requirements.lock -o requirements-engines.lock
 
 clean:  ## remove what set-up and runs made, except TILLHOUSE_HOME
 	rm -rf $(VENV) profiles.yml .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* logs target *.egg-info
