@@ -375,6 +375,8 @@ def _refuse_foreign(head: bytes, *, compressed: bool) -> None:
             raise FileRejectedError("not_delimited", f"the file is an Excel workbook{within}")
         raise FileRejectedError("archive", f"the file is a zip archive{within}")
     if head.startswith(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"):
+        if "EncryptedPackage".encode("utf-16-le") in head:
+            raise FileRejectedError("encrypted", f"the file is an Excel workbook with a password{within}")
         raise FileRejectedError("not_delimited", f"the file is an Office document{within}")
     if head.startswith(
         (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf\x27\x1c", b"Rar!")

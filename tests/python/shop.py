@@ -1,4 +1,4 @@
-"""A small company for the tests of ingestion: a home folder, feed files, deliveries, the state of its warehouse."""
+"""A small company for tests: a home folder, feed files, deliveries, the state of its warehouse."""
 
 from __future__ import annotations
 
@@ -38,10 +38,11 @@ def orders(numbers: Iterable[int], bad: Iterable[int] = (), **values: str) -> st
 
 @dataclass
 class Shop:
-    """A home folder with one company in it."""
+    """A home folder with one company in it, whose files an engine validates."""
 
     home: Home
     feeds: list[dict[str, Any]] = field(default_factory=list)
+    engine: str = "duckdb"
     runs: int = 0
 
     @classmethod
@@ -74,7 +75,7 @@ class Shop:
             yaml.safe_dump({"company": "shop", "defaults": {"currency": "USD"}, "feeds": self.feeds}),
             encoding="utf-8",
         )
-        return IngestionService(self.home, load_feeds(path, self.home), target=target)
+        return IngestionService(self.home, load_feeds(path, self.home), engine=self.engine, target=target)
 
     def deliver(self, name: str, content: str | bytes, feed: str = "shop_orders") -> Path:
         """Put a file into the landing folder, as arrived at `ARRIVED`."""

@@ -1,0 +1,8 @@
+"""All cases that are decided by reading files."""
+
+from __future__ import annotations
+
+from . import container
+from .cases import Case
+
+READING: tuple[Case, ...] = container.CASES
