@@ -18,7 +18,7 @@ import duckdb
 from shop import RUN_COLUMNS, Shop
 
 from ingestion.batch_record import RECORD_NAME, read_record
-from ingestion.contract import LINEAGE_COLUMNS, Contract, load_contracts
+from ingestion.contract import LINEAGE_COLUMNS, load_contracts
 from settings.home import Home
 
 from .cases import Case
@@ -175,7 +175,6 @@ class Ran:
 
     def _found(self, case: Case) -> Found:
         feed = self._feeds[case.name]
-        contract = load_contracts()[case.entity]
         accepted, quarantined = self._with_run(case)
         counts: Counter[str] = Counter(dict.fromkeys(COUNTS, 0))
         totals: dict[str, Decimal] = {}
@@ -206,7 +205,7 @@ class Ran:
             ),
             counts=counts,
             control_totals=totals,
-            notes=self._notes(feed, contract),
+            notes=self._notes(feed),
             drift=frozenset(
                 (row["kind"], row["column_name"])
                 for row in self._records(
@@ -232,7 +231,7 @@ class Ran:
             ),
         )
 
-    def _notes(self, feed: str, contract: Contract) -> Mapping[str, int]:
+    def _notes(self, feed: str) -> Mapping[str, int]:
         notes: Counter[str] = Counter()
         for path in sorted((self._shop.home.bronze / feed).glob(f"*/{RECORD_NAME}")):
             for entity in read_record(path.parent).entities:
