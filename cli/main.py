@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from cli import doctor, ledger, quarantine, runs
+from cli import access, doctor, ledger, quarantine, runs
 from cli.rendering import plain
 from settings.errors import ConfigurationError, ExitCode, TillhouseError
 
@@ -28,6 +28,7 @@ Exit codes:  0 done                                  4 a delivery was refused
              2 wrong words                           6 another run is writing
              3 feeds, profile or home folder wrong   7 not found
                                                      8 the database server cannot be reached
+                                                     9 the access policy does not allow it
 """
 # Packages of the extras: whoever only loads files or reads marts has not installed them.
 EXTRAS = {
@@ -59,6 +60,8 @@ app = typer.Typer(
 runs.register(app)
 ledger.register(app)
 app.add_typer(quarantine.app, name="quarantine")
+app.add_typer(access.access_app, name="access")
+app.add_typer(access.keys_app, name="keys")
 doctor.register(app)
 
 

@@ -12,11 +12,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 from ingestion.warehouses import open_warehouse
 from ingestion.warehouses.base import MissingTableError, Warehouse
 from orchestration.change_marks import advance, newest_sequences, taken_sequences
 from orchestration.publication import PUBLICATION_TABLE, Publication, PublicTable, Stamp
+from serving.access import postgres as access
+from serving.access.policy import load_policy
 from settings.errors import BusyError, ConfigurationError, NotFoundError, UnavailableError
 from settings.home import Home
 
@@ -104,8 +107,19 @@ class _Transaction:
         published = {(table.schema, table.name) for table in self.tables}
         for schema, name in sorted(set(former) - published):
             self._drop(f'"{reader_schema(schema)}"."{name}"')
+        self._renew_access()
         advance(self.warehouse, newest)
         return self._sign(stamp)
+
+    def _renew_access(self) -> None:
+        """Give what was made anew the privileges and row policies of the access policy, before anybody sees it."""
+        if not access.is_applied(self._rows):
+            return
+        for statement in access.plan(load_policy(), self._rows):
+            self.warehouse.execute(statement)
+
+    def _rows(self, sql: str) -> Sequence[Sequence[Any]]:
+        return self.warehouse.query(sql).rows
 
     def _create_publication_tables(self) -> None:
         self.warehouse.execute("create schema if not exists publication")

@@ -21,6 +21,7 @@ class ExitCode(IntEnum):
     BUSY = 6  # another run holds the warehouse
     NOT_FOUND = 7  # no such batch, feed, warehouse or published file
     UNAVAILABLE = 8  # the database server cannot be reached, or ended the connection
+    DENIED = 9  # the access policy does not allow it
 
 
 class TillhouseError(Exception):
@@ -86,3 +87,9 @@ class NotFoundError(TillhouseError):
     """The named batch, feed or file does not exist."""
 
     exit_code = ExitCode.NOT_FOUND
+
+
+class AccessDeniedError(TillhouseError):
+    """The access policy does not allow it to this role."""
+
+    exit_code = ExitCode.DENIED

@@ -69,6 +69,11 @@ class Home:
         return self.root / "logs"
 
     @property
+    def api_keys(self) -> Path:
+        """Hashes of the API's keys, with their roles."""
+        return self.root / "access" / "keys.sqlite"
+
+    @property
     def lock(self) -> Path:
         """Held by the one process that may write."""
         return self.root / "writer.lock"

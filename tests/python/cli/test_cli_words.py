@@ -65,6 +65,8 @@ def test_all_commands_that_the_guide_names_are_there() -> None:
             ("doctor",),
         ]
         + [("quarantine", name) for name in ("list", "show", "export")]
+        + [("access", name) for name in ("show", "apply", "assign")]
+        + [("keys", name) for name in ("create", "list", "revoke")]
     )
 
 

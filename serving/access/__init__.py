@@ -1,0 +1,1 @@
+"""Who may see what: one policy for the API and for the readers of Postgres, and the keys of the API."""
