@@ -63,15 +63,15 @@ def plan(policy: AccessPolicy, query: Query) -> tuple[str, ...]:
 
 
 def assign_statements(login: str, locations: Iterable[str]) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """Statements and their parameters (psycopg's `%s`) after which a log-in sees just these locations.
+    """Statements and their parameters (`?` each) after which a log-in sees just these locations.
 
     Args:
         locations: `system:location id` each.
     """
     named = [tuple(location.split(":", 1)) for location in locations]
     return (
-        (f"delete from {ASSIGNMENTS} where login = %s", (login,)),
-        *((f"insert into {ASSIGNMENTS} values (%s, %s, %s)", (login, *pair)) for pair in named),
+        (f"delete from {ASSIGNMENTS} where login = ?", (login,)),
+        *((f"insert into {ASSIGNMENTS} values (?, ?, ?)", (login, *pair)) for pair in named),
     )
 
 

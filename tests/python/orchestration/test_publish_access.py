@@ -61,7 +61,7 @@ def test_a_replaced_mart_comes_with_its_row_policy(
     try:
         with postgres_database.connect() as connection, connection.cursor() as cursor:
             for sql, parameters in assign_statements("anna", ["restaurant:R02"]):
-                cursor.execute(sql, parameters)
+                cursor.execute(sql.replace("?", "%s"), parameters)
         assert read_as_anna(postgres_database) == [("south",)]
         # Another type of a column replaces the readers' table, whose row policy goes with it.
         postgres_database.execute("alter table marts.fct_sales_daily alter orders type bigint")

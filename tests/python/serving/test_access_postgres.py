@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
+from typing import Any
 
 import psycopg2
 import pytest
@@ -63,14 +64,20 @@ def server(postgres_server: PostgresServer) -> Iterator[PostgresDatabase]:
     postgres_server.drop_database(database)
 
 
+@contextmanager
+def connected(database: PostgresDatabase, login: str) -> Iterator[Any]:
+    """A cursor of a log-in of its own, which commits every statement."""
+    with closing(
+        psycopg2.connect(host=database.host, port=database.port, user=login, dbname=database.name)
+    ) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            yield cursor
+
+
 def read(database: PostgresDatabase, login: str, sql: str) -> list[tuple[object, ...]]:
-    """What a log-in of its own gets: a new connection, as its user alone."""
-    with (
-        closing(
-            psycopg2.connect(host=database.host, port=database.port, user=login, dbname=database.name)
-        ) as connection,
-        connection.cursor() as cursor,
-    ):
+    """What a log-in of its own gets."""
+    with connected(database, login) as cursor:
         cursor.execute(sql)
         rows: list[tuple[object, ...]] = cursor.fetchall()
         return rows
@@ -79,12 +86,13 @@ def read(database: PostgresDatabase, login: str, sql: str) -> list[tuple[object,
 @pytest.mark.parametrize("role", POLICY.roles.values(), ids=lambda role: role.name)
 def test_each_role_reads_the_marts_of_the_policy_and_no_other(server: PostgresDatabase, role: Role) -> None:
     allowed, denied = set(), set()
-    for schema, table in published_columns():
-        try:
-            read(server, READERS[role.name], f'select * from "{schema}"."{table}"')
-            allowed.add(table)
-        except psycopg2.errors.InsufficientPrivilege:
-            denied.add(table)
+    with connected(server, READERS[role.name]) as cursor:
+        for schema, table in published_columns():
+            try:
+                cursor.execute(f'select * from "{schema}"."{table}"')
+                allowed.add(table)
+            except psycopg2.errors.InsufficientPrivilege:
+                denied.add(table)
     assert allowed == role.marts
     assert denied == {table for _, table in published_columns()} - role.marts
 
@@ -103,9 +111,10 @@ def test_no_role_writes_or_reads_what_is_not_published(server: PostgresDatabase,
 
 def test_a_log_in_without_a_role_reads_nothing(server: PostgresDatabase) -> None:
     server.execute("create role nobody login")
-    for schema, table in published_columns():
-        with pytest.raises(psycopg2.errors.InsufficientPrivilege):
-            read(server, "nobody", f'select * from "{schema}"."{table}"')
+    with connected(server, "nobody") as cursor:
+        for schema, table in published_columns():
+            with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+                cursor.execute(f'select * from "{schema}"."{table}"')
 
 
 @pytest.mark.parametrize(
@@ -124,7 +133,7 @@ def test_a_limited_role_sees_the_rows_of_its_locations(
     login = READERS["location_manager"]
     with server.connect() as connection, connection.cursor() as cursor:
         for sql, parameters in assign_statements(login, assigned):
-            cursor.execute(sql, parameters)
+            cursor.execute(sql.replace("?", "%s"), parameters)
     for table in sorted(POLICY.roles["location_manager"].marts):
         rows = read(server, login, f"select distinct location_key from published_marts.{table}")
         assert {row[0] for row in rows} == seen, table
@@ -175,7 +184,7 @@ def test_a_mart_that_was_made_anew_is_closed_until_the_policy_is_applied(server:
     login = READERS["location_manager"]
     with server.connect() as connection, connection.cursor() as cursor:
         for sql, parameters in assign_statements(login, ["restaurant:R02"]):
-            cursor.execute(sql, parameters)
+            cursor.execute(sql.replace("?", "%s"), parameters)
     assert read(server, login, "select location_key from published_marts.fct_sales_daily") == [("south",)]
 
 
