@@ -272,10 +272,15 @@ class Intake:
                     f"{where}: {outcome.rows_conflicting} rows of {entity.entity} contradict an earlier row of the"
                     " file with the same key; the later row wins"
                 )
-            if outcome.notes.get("unmapped_word"):
+            if unmapped := noted(outcome, "unmapped_word"):
                 self._warnings.append(
-                    f"{where}: {outcome.notes['unmapped_word']} rows of {entity.entity} hold a word that the feed does"
-                    " not map; the audit fails until it does"
+                    f"{where}: {unmapped} rows of {entity.entity} hold a word that the feed does not map; the audit"
+                    " fails until it does"
+                )
+            if garbled := noted(outcome, "double_encoded"):
+                self._warnings.append(
+                    f"{where}: {garbled} of {outcome.rows_read} rows of {entity.entity} hold text that was encoded"
+                    " twice on its way ('Ã©' for 'é'); it is kept as it came: ask the sender"
                 )
 
     def _frozen_message(self, feed: Feed, batch_id: str, outcomes: Sequence[EntityOutcome]) -> str:
@@ -387,6 +392,11 @@ class Intake:
                 if result:
                     blocking.append(result)
         return blocking
+
+
+def noted(outcome: EntityOutcome, note: str) -> int:
+    """How many values the validation noted so, over all columns."""
+    return sum(count for name, count in outcome.notes.items() if name.rpartition(":")[2] == note)
 
 
 def is_over_threshold(feed: Feed, outcome: EntityOutcome) -> bool:

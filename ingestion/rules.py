@@ -43,5 +43,6 @@ NOTES: Mapping[str, str] = {
     "unmapped_word": "the feed maps this word to none of the contract's; it loads as `unmapped`",
     "card_number_masked": "a card number in a text was cut to its last four digits, in an id replaced by a token",
     "email_masked": "an e-mail address in a text was taken out, in an id replaced by a token",
+    "double_encoded": "a text reads as if its UTF-8 had been encoded twice; it was kept as it came",
     "repeated_header": "the header line stood again between the rows and was left out",
 }

@@ -73,6 +73,9 @@ CONTROL_PATTERN = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
 ID_CONTROL_PATTERN = r"[\x00-\x1f\x7f]"
 # Zero-width characters, direction marks and the like: invisible, so they must not tell two ids apart.
 INVISIBLE_PATTERN = r"[\x{00AD}\x{200B}-\x{200F}\x{202A}-\x{202E}\x{2060}-\x{2064}\x{2066}-\x{2069}\x{FEFF}]"
+# UTF-8 read as latin-1 or cp1252 and encoded again: "Ã©" for "é", "Â£" for "£", "â€™" for an apostrophe. A letter
+# alone proves nothing ("SÃO"), so what must follow it counts too.
+DOUBLE_ENCODED_PATTERN = r"[\x{00C2}\x{00C3}][\x{0080}-\x{00BF}]|\x{00E2}\x{20AC}"
 DIGIT_RUN_PATTERN = r"[0-9](?:[ -]?[0-9]){12,}"
 WHOLE_CARD_PATTERN = r"^[0-9](?:[ -]?[0-9]){12,18}\z"
 EMAIL_PATTERN = r"[^\s@,;<>()\"]+@[^\s@,;<>()\"]+\.[^\s@,;<>()\"]+"
@@ -497,6 +500,8 @@ class _Builder:
             if column.contract.type == "text":
                 text = self.identifier(column, text)
         elif column.contract.type == "text" and not self.facts.is_ascii:
+            garbled = f"regexp_matches(t_{name}, {sql_text(DOUBLE_ENCODED_PATTERN)})"
+            column.notes.append((garbled, "double_encoded"))
             text = (
                 f"case when {self.functions.byte_length(text)} > length({text}) "
                 f"then {self.functions.nfc(text)} else {text} end"

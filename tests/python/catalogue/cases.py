@@ -35,7 +35,7 @@ class Case:
         rejected: the rule by which the last file was refused whole; nothing of it is loaded.
         notes: what was normalised, "column:note" → rows.
         drift: (kind, column) of every difference between the file's columns and the contract's that is asked for.
-        warning: words of a warning that the run gives.
+        warning: words of a warning that the run gives; empty where it is to give none.
         rescued: what `_rescued` holds, by row, where it is asked for.
         private: texts that stand in the files and must stand nowhere in what the run leaves.
         elsewhere: further tests of the same promise, as path::name.

@@ -119,6 +119,18 @@ CASES: tuple[Case, ...] = (
         entity="store.products",
         columns=("product_id", "name"),
         accepted=(("p1", "CafÃ©"),),
+        notes={"name:double_encoded": 1},
+        warning="1 of 1 rows of store.products hold text that was encoded twice",
+    ),
+    Case(
+        10,
+        "capital letters that only look like UTF-8 encoded twice",
+        "ACCEPT",
+        {"products.csv": _product("PÃO DE AÇÚCAR")},
+        entity="store.products",
+        columns=("product_id", "name"),
+        accepted=(("p1", "PÃO DE AÇÚCAR"),),
+        warning="",
     ),
     Case(
         11,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import container
+from . import container, structure, values
 from .cases import Case
 
-READING: tuple[Case, ...] = container.CASES
+READING: tuple[Case, ...] = (*container.CASES, *structure.CASES, *values.CASES)

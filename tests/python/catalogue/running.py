@@ -107,7 +107,9 @@ class Ran:
         assert case.drift <= found.drift
         if case.rescued is not None:
             assert tuple(row["_rescued"] for row in found.accepted) == case.rescued
-        if case.warning is not None:
+        if case.warning == "":
+            assert not found.warnings
+        elif case.warning is not None:
             assert any(case.warning in text for text in found.warnings), found.warnings
         self._check_counts(case, found)
         self._check_lineage(case)
