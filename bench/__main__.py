@@ -22,6 +22,7 @@ from bench.measure import BY_HAND_MEMORY_LIMIT, Measurement, describe_machine, m
 from bench.plans import BenchPlan, plan_for
 from bench.postgres import measure_on_postgres
 from bench.report import write_report
+from bench.validation import measure_validation
 from settings.home import Home
 
 FOLDER = Path(__file__).parent
@@ -38,11 +39,19 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--target", choices=["duckdb", "postgres"], default="duckdb", help="where it is built"
     )
+    parser.add_argument(
+        "--validation-lines", type=int, help="measure only what validating a file of so many lines costs"
+    )
     parser.add_argument("--folder", type=Path, help="where the data goes (default: a temporary folder)")
     parser.add_argument("--readme", action="store_true", help="also write bench/README.md from all results")
     words = parser.parse_args(arguments)
 
     scratch = Path(tempfile.mkdtemp(prefix="tillhouse-bench-", dir=words.folder))
+    if words.validation_lines:
+        name = f"validation_{words.validation_lines}"
+        measured = _measured_validation(scratch, lines=words.validation_lines, repeats=words.repeats)
+        _write(name, measured, readme=words.readme)
+        return
     day_orders = words.day_orders or max(words.orders // 1_000, 50)
     try:
         result = {
@@ -64,14 +73,7 @@ def main(arguments: list[str] | None = None) -> None:
         }
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    path = FOLDER / "results" / f"{words.target}_{words.orders}.json"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    print(write_report([result]))
-    if words.readme:
-        everything = [json.loads(found.read_text("utf-8")) for found in path.parent.glob("*.json")]
-        everything.sort(key=lambda found: (found["target"], int(found["orders"])))
-        (FOLDER / "README.md").write_text(write_report(everything), encoding="utf-8")
+    _write(f"{words.target}_{words.orders}", result, readme=words.readme)
 
 
 def measure_all(scratch: Path, *, orders: int, day_orders: int, repeats: int, pairs: int) -> dict[str, Any]:
@@ -163,6 +165,34 @@ def measure_runs(scratch: Path, *, orders: int, day_orders: int, pairs: int) -> 
             shutil.rmtree(home)
     shutil.rmtree(files)
     return [median_of(measured) for measured in kept.values()]
+
+
+def _measured_validation(scratch: Path, *, lines: int, repeats: int) -> dict[str, Any]:
+    try:
+        return {
+            "machine": describe_machine(),
+            "validation": measure_validation(scratch, lines=lines, repeats=repeats, tell=_tell),
+        }
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _write(name: str, result: dict[str, Any], *, readme: bool) -> None:
+    """Keep the result, print its page, and where asked write the page of all results."""
+    path = FOLDER / "results" / f"{name}.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    print(write_report([result]))
+    if readme:
+        everything = [json.loads(found.read_text("utf-8")) for found in path.parent.glob("*.json")]
+        everything.sort(
+            key=lambda found: (
+                "validation" in found,
+                found.get("target", ""),
+                int(found.get("orders", 0)),
+            )
+        )
+        (FOLDER / "README.md").write_text(write_report(everything), encoding="utf-8")
 
 
 def _as_dicts(measurements: list[Measurement]) -> list[dict[str, Any]]:

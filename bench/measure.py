@@ -18,7 +18,7 @@ from typing import Any
 
 import psutil
 
-from settings.home import HOME_VARIABLE, PROJECT_ROOT
+from settings.home import HOME_VARIABLE, PROJECT_ROOT, Home
 
 MEASURED_PACKAGES = ("duckdb", "dbt-core", "dbt-duckdb", "dbt-postgres", "dagster", "pyarrow")
 MEMORY_LIMIT = "2GB"  # of DuckDB for the models, as by default; a process may need twice as much
@@ -50,16 +50,23 @@ Told = Callable[[Measurement], Measurement]
 
 
 def measure_step(
-    step: str, home: Path, environment: Mapping[str, str] | None = None, /, **words: Any
+    step: str,
+    home: Path,
+    environment: Mapping[str, str] | None = None,
+    /,
+    *,
+    module: str = "bench.steps",
+    **words: Any,
 ) -> Measurement:
-    """Run `bench.steps` for one step in a child process and account for it.
+    """Run one step in a child process and account for it.
 
     A database server is no child, so its CPU seconds and memory are not in the account.
 
     Args:
-        step: its name in `bench.steps`.
+        step: its name in the module.
         home: the home folder that it works on.
         environment: variables that it gets beside those of this process.
+        module: where the steps are.
         words: what the step is told.
 
     Raises:
@@ -78,7 +85,7 @@ def measure_step(
     started = time.monotonic()
     with output.open("wb") as sink:
         child = subprocess.Popen(
-            [sys.executable, "-m", "bench.steps", step, json.dumps(words)],
+            [sys.executable, "-m", module, step, json.dumps(words)],
             stdout=sink,
             stderr=subprocess.STDOUT,
             env=variables,
@@ -103,6 +110,13 @@ def measure_step(
         rows=int(facts.pop("rows")),
         facts=facts,
     )
+
+
+def run_named_step(steps: Mapping[str, Callable[[Home, Mapping[str, Any]], dict[str, Any]]]) -> None:
+    """`python -m MODULE STEP WORDS`: run one step; WORDS is a JSON object. What it tells is the last line."""
+    name, words = sys.argv[1], json.loads(sys.argv[2])
+    facts = steps[name](Home.from_environment().ensure(), words)
+    print(json.dumps(facts))
 
 
 class _PeakMemory(threading.Thread):

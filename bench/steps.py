@@ -5,9 +5,7 @@ A step works on the home folder of the environment and prints what it has to tel
 
 from __future__ import annotations
 
-import json
 import logging
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -19,6 +17,7 @@ import psutil
 import psycopg2
 
 from bench import handwritten
+from bench.measure import run_named_step
 from bench.plans import BenchPlan
 from bench.postgres_load import measure_postgres_load
 from ingestion import operations
@@ -238,12 +237,5 @@ def _postgres() -> Iterator[Any]:
         yield connection
 
 
-def main() -> None:
-    """`python -m bench.steps STEP WORDS`: run one step; WORDS is a JSON object."""
-    name, words = sys.argv[1], json.loads(sys.argv[2])
-    facts = STEPS[name](Home.from_environment().ensure(), words)
-    print(json.dumps(facts))
-
-
 if __name__ == "__main__":
-    main()
+    run_named_step(STEPS)
