@@ -34,11 +34,15 @@ class EntityRecord:
 
 @dataclass(frozen=True)
 class BatchRecord:
-    """One delivery as it was validated; one that only repeats another has no entities."""
+    """One delivery as it was validated; one that only repeats another has no entities.
+
+    `fingerprint` is that of the feed and the contracts that all of its rows were judged by.
+    """
 
     entry: LedgerEntry
     entities: tuple[EntityRecord, ...]
     company: str = ""
+    fingerprint: str = ""
 
 
 def write_record(folder: Path, record: BatchRecord) -> None:
@@ -68,6 +72,7 @@ def read_record(folder: Path) -> BatchRecord:
             entry=LedgerEntry(**_typed(LedgerEntry, content["entry"])),
             entities=tuple(_entity(folder, entity) for entity in content["entities"]),
             company=content.get("company", ""),
+            fingerprint=content.get("fingerprint", ""),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataRejectedError(
@@ -81,6 +86,7 @@ def _plain(record: BatchRecord) -> dict[str, Any]:
     return {
         "form": FORM,
         "company": record.company,
+        "fingerprint": record.fingerprint,
         "entry": _json_values(asdict(record.entry)),
         "entities": [
             {

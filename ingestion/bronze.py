@@ -10,21 +10,24 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC
 from pathlib import Path
 
+import pyarrow
 from pyarrow import parquet
 
-from ingestion.contract import LINEAGE_COLUMNS, Contract
+from ingestion.contract import LINEAGE_COLUMNS, Contract, ContractColumn
 from ingestion.engines.base import Lineage, Statement
 from ingestion.rules import RULES
-from settings.errors import NotFoundError
+from settings.errors import DataRejectedError, NotFoundError
 from settings.home import Home
 
 METADATA_KEY = "tillhouse"
+UNFINISHED_FOLDER = ".unfinished"
+ARROW_TYPES = {"string": "varchar", "int64": "bigint", "bool": "boolean", "date32[day]": "date"}
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,42 @@ class CheckedMetadata:
 def checked_path(home: Home, feed: str, batch_id: str, entity: str) -> Path:
     """Where the checked parquet of one batch and entity is."""
     return home.bronze / feed / batch_id / f"{entity}.parquet"
+
+
+def next_checked_path(checked: Path, entity: str) -> Path:
+    """Where the rows of this checked parquet go when they are written anew.
+
+    The record of the delivery names the one that counts, so the former stays whole until the record has changed.
+    """
+    tail = checked.name.removeprefix(f"{entity}.").removesuffix("parquet").rstrip(".")
+    return checked.with_name(f"{entity}.{int(tail or 1) + 1}.parquet")
+
+
+def keep_only(folder: Path, checked: Sequence[Path]) -> None:
+    """Remove from a delivery's folder the parquet files that are not these or their lists of repeats."""
+    kept = {*checked, *map(repeats_path, checked)}
+    for path in folder.glob("*.parquet"):
+        if path not in kept:
+            path.unlink(missing_ok=True)
+
+
+def note_unfinished(home: Home, batch_id: str) -> None:
+    """Note that bronze is about to say something else of a delivery than the warehouse."""
+    folder = home.bronze / UNFINISHED_FOLDER
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    os.close(os.open(folder / batch_id, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    _sync(folder)
+
+
+def note_finished(home: Home, batch_id: str) -> None:
+    """The warehouse says of a delivery what bronze says."""
+    (home.bronze / UNFINISHED_FOLDER / batch_id).unlink(missing_ok=True)
+
+
+def unfinished(home: Home) -> list[str]:
+    """Deliveries whose bronze was written anew, and may not have been loaded since."""
+    folder = home.bronze / UNFINISHED_FOLDER
+    return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
 
 
 def repeats_path(checked: Path) -> Path:
@@ -118,8 +157,29 @@ QUARANTINE_COLUMNS: tuple[str, ...] = (
 )  # fmt: skip
 
 
-def accepted_rows(contract: Contract, checked: Path, lineage: Lineage) -> Statement:
+def checked_columns(checked: Path) -> dict[str, str]:
+    """Name and DuckDB type of every column of a checked parquet, as its footer says.
+
+    Raises:
+        NotFoundError: when the bronze files are missing.
+    """
+    read_metadata(checked)
+    return {field.name: _duckdb_type(field.type) for field in parquet.read_schema(checked)}
+
+
+def _duckdb_type(kind: pyarrow.DataType) -> str:
+    if pyarrow.types.is_decimal(kind):
+        return f"decimal({kind.precision},{kind.scale})"
+    if pyarrow.types.is_timestamp(kind):
+        return "timestamp"
+    return ARROW_TYPES.get(str(kind), str(kind))
+
+
+def accepted_rows(contract: Contract, checked: Path, lineage: Lineage, lost: Sequence[str] = ()) -> Statement:
     """The accepted rows of a checked parquet, every column of the raw table in its order.
+
+    A column that the contract has gained since the file was checked is null; columns that it has lost (`lost`)
+    come last.
 
     Exact duplicates within the file are left out; of rows that contradict each other all are there.
     `insert into raw.x <sql>` with these parameters loads a batch.
@@ -132,8 +192,10 @@ def accepted_rows(contract: Contract, checked: Path, lineage: Lineage) -> Statem
         column: f"concat($id_prefix, '-', cast(checked.file_row_number + 1 as varchar)) as {_quoted(column)}"
         for column in metadata.row_number_columns
     }
+    present = checked_columns(checked)
     own = [
-        made.get(column.output_name, f"checked.{_quoted(column.output_name)}") for column in contract.columns
+        made.get(column.output_name, _value_of(contract, column, present.get(column.output_name)))
+        for column in contract.columns
     ]
     parameters = lineage_parameters(lineage)
     if made:
@@ -143,6 +205,7 @@ def accepted_rows(contract: Contract, checked: Path, lineage: Lineage) -> Statem
         f"cast({special.get(name, f'${name.lstrip(chr(95))}')} as {kind}) as {name}"
         for name, kind in LINEAGE_COLUMNS
     ]
+    trail += [f"checked.{_quoted(name)}" for name in lost]
     parameters["checked"] = str(checked)
     sql = (
         f"select {', '.join([*own, *trail])} from read_parquet($checked, file_row_number = true) as checked "
@@ -155,6 +218,25 @@ def accepted_rows(contract: Contract, checked: Path, lineage: Lineage) -> Statem
             "where repeats.row_number = checked.file_row_number + 1 and repeats.kind = 'duplicate')"
         )
     return Statement(sql, parameters)
+
+
+def _value_of(contract: Contract, column: ContractColumn, kind: str | None) -> str:
+    """A column of a checked parquet, which has it with this type, or lacks it.
+
+    Raises:
+        DataRejectedError: when the contract gives it another type by now.
+    """
+    if kind is None:
+        return f"cast(null as {column.duckdb_type}) as {_quoted(column.output_name)}"
+    if kind != column.duckdb_type:
+        raise DataRejectedError(
+            f"{contract.entity}: bronze holds {column.output_name!r} as {kind}, and the contract says"
+            f" {column.duckdb_type}",
+            remedy="a column keeps its type: give the contract a column of another name (`output_name`) beside it,"
+            " or withdraw the delivery and run, so that its file is read anew",
+            rule="contract_type",
+        )
+    return f"checked.{_quoted(column.output_name)}"
 
 
 def quarantine_rows(contract: Contract, checked: Path, lineage: Lineage) -> Statement:

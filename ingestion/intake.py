@@ -64,6 +64,7 @@ class Intake:
 
     def run(self) -> IngestionReport:
         self._session.mend_records()
+        self._results.extend(self._session.finish_replays())
         found = self._discover_all()
         candidates = [
             candidate
@@ -228,18 +229,26 @@ class Intake:
         changed = self._frozen_message(feed, checked.batch_id, outcomes) if feed.drift == "freeze" else ""
         if changed:
             rejected = replace(checked, status="rejected", rule=FROZEN_RULE, message=changed)
-            write_record(session.folder(rejected), BatchRecord(rejected, entities, feed.company))
+            write_record(
+                session.folder(rejected),
+                BatchRecord(rejected, entities, feed.company, feed_fingerprint(feed)),
+            )
             return self._reject(replace(candidate, entry=checked), FROZEN_RULE, changed, outcomes)
         over = [entity for entity in entities if is_over_threshold(feed, entity.outcome)]
         if over:
             message = "; ".join(self._threshold_message(feed, entity) for entity in over)
             rejected = replace(checked, status="rejected", rule=THRESHOLD_RULE, message=message)
-            write_record(session.folder(rejected), BatchRecord(rejected, entities, feed.company))
+            write_record(
+                session.folder(rejected),
+                BatchRecord(rejected, entities, feed.company, feed_fingerprint(feed)),
+            )
             return self._reject(replace(candidate, entry=checked), THRESHOLD_RULE, message, outcomes)
         loaded = replace(checked, status="loaded", rule=None, message=None, loaded_at=datetime.now(UTC))
         replaces = feed.same_name == "replace"
         stale = session.stale(feed, self._ledger.entries(feed.name), loaded) if replaces else []
-        write_record(session.folder(loaded), BatchRecord(loaded, entities, feed.company))
+        write_record(
+            session.folder(loaded), BatchRecord(loaded, entities, feed.company, feed_fingerprint(feed))
+        )
         session.load(
             loaded,
             entities,

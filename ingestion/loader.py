@@ -39,13 +39,14 @@ class ReconciliationError(TillhouseError):
 
 @dataclass(frozen=True)
 class EntityLoad:
-    """One entity of a delivery. The statements give its accepted rows in the raw table's column order and its
-    quarantine rows in the order of `ops.quarantine`."""
+    """One entity of a delivery. The statements give its accepted rows in the contract's column order (`lost`, which
+    the contract has no more, behind) and its quarantine rows in the order of `ops.quarantine`."""
 
     contract: Contract
     outcome: EntityOutcome
     accepted: Statement
     quarantined: Statement
+    lost: Columns = ()
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,9 @@ class Loader(Protocol):
 
     def transaction(self) -> AbstractContextManager[None]:
         """Everything inside commits together, or nothing does."""
+
+    def lost_columns(self, contract: Contract) -> frozenset[str]:
+        """Columns of the raw table that the contract had once and has no more."""
 
     def load(self, batch: BatchLoad) -> None:
         """Load one delivery inside the caller's transaction.
@@ -107,7 +111,7 @@ class WarehouseLoader:
 
     def __init__(self, warehouse: Warehouse) -> None:
         self._warehouse = warehouse
-        ensure_tables(warehouse, load_contracts().values())
+        self._lost = ensure_tables(warehouse, load_contracts().values())
         self._ledger = Ledger(warehouse)
         self._changes = ChangeFeed(warehouse)
 
@@ -118,6 +122,10 @@ class WarehouseLoader:
     def transaction(self) -> AbstractContextManager[None]:
         """See `Loader.transaction`."""
         return self._warehouse.transaction()
+
+    def lost_columns(self, contract: Contract) -> frozenset[str]:
+        """See `Loader.lost_columns`."""
+        return self._lost.get(contract.raw_table, frozenset())
 
     def load(self, batch: BatchLoad) -> None:
         """See `Loader.load`."""
@@ -190,7 +198,7 @@ class WarehouseLoader:
                 + outcome.rows_excluded,
             )
         }
-        columns: Columns = raw_column_types(contract)
+        columns: Columns = [*raw_column_types(contract), *entity.lost]
         inserted = self._warehouse.insert(contract.raw_table, columns, entity.accepted)
         counted["rows accepted"] = (outcome.rows_accepted, inserted)
         quarantined = 0

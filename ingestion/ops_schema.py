@@ -7,10 +7,11 @@ Timestamps are naive and in UTC. The statements change nothing that is there alr
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from ingestion.contract import Contract, raw_column_types
 from ingestion.warehouses.base import Warehouse
+from settings.errors import ConfigurationError
 
 LOAD_LEDGER = "ops.load_ledger"
 LOAD_ENTITY_COUNTS = "ops.load_entity_counts"
@@ -156,24 +157,37 @@ STATE_TABLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("fingerprint", "varchar not null"),
     ),
 }
+OTHER_NAMES = {
+    "text": "varchar", "character varying": "varchar", "numeric": "decimal",
+    "timestamp without time zone": "timestamp", "double precision": "double",
+}  # fmt: skip
 PRIMARY_KEYS = {WATERMARK: ("consumer", "source")}
 
 
-def ensure_tables(warehouse: Warehouse, contracts: Iterable[Contract]) -> None:
+def ensure_tables(warehouse: Warehouse, contracts: Iterable[Contract]) -> dict[str, frozenset[str]]:
     """Create what is missing; add columns that a contract has gained, empty for the rows that are there.
 
-    Other places insert by column name, so an added column may stand after the lineage columns.
+    Other places insert by column name, so an added column may stand after the lineage columns. Columns that a
+    contract has lost stay, with what is in them.
+
+    Returns:
+        raw table → columns that its contract has no more, where there are any.
+
+    Raises:
+        ConfigurationError: when a contract gives a column another type than its raw table has; nothing was changed.
     """
-    present: dict[str, set[str]] = {}
-    for schema, table, column in warehouse.query(
-        "select table_schema, table_name, column_name from information_schema.columns"
+    present: dict[str, dict[str, str]] = {}
+    for schema, table, column, kind, precision, scale in warehouse.query(
+        "select table_schema, table_name, column_name, data_type, numeric_precision, numeric_scale"
+        " from information_schema.columns"
         " where table_catalog = current_database() and table_schema in ('raw', 'ops', 'state')"
     ).rows:
-        present.setdefault(f"{schema}.{table}", set()).add(column)
+        present.setdefault(f"{schema}.{table}", {})[column] = _plain_type(kind, precision, scale)
     statements = []
     wanted = OPS_TABLES | STATE_TABLES
     raw_tables = {contract.raw_table: tuple(raw_column_types(contract)) for contract in contracts}
     wanted |= raw_tables
+    _require_types(present, raw_tables)
     for table, columns in wanted.items():
         if table not in present:
             parts = [f'"{name}" {warehouse.column_type(definition)}' for name, definition in columns]
@@ -191,3 +205,31 @@ def ensure_tables(warehouse: Warehouse, contracts: Iterable[Contract]) -> None:
     for statement in statements:
         warehouse.execute(statement)
     warehouse.prepare([table for table in raw_tables if table not in present])
+    lost = {
+        table: frozenset(present.get(table, ())) - {name for name, _ in columns}
+        for table, columns in raw_tables.items()
+    }
+    return {table: names for table, names in lost.items() if names}
+
+
+def _plain_type(kind: str, precision: int | None, scale: int | None) -> str:
+    """A type of `information_schema` in DuckDB's words, without the length of texts."""
+    name = kind.lower().split("(")[0]
+    name = OTHER_NAMES.get(name, name)
+    return f"decimal({precision},{scale})" if name == "decimal" else name
+
+
+def _require_types(
+    present: Mapping[str, Mapping[str, str]], raw_tables: Mapping[str, Sequence[tuple[str, str]]]
+) -> None:
+    for table, columns in raw_tables.items():
+        for name, wanted in columns:
+            found = present.get(table, {}).get(name, wanted)
+            if found != wanted:
+                raise ConfigurationError(
+                    f"{table}.{name} is {found}, and its contract says {wanted}",
+                    remedy="a column keeps its type: give the contract a column of another name (`output_name`)"
+                    " beside it, which `tillhouse reload --all` fills as far as bronze has it; or drop the table and"
+                    " `tillhouse reload --all`, where bronze holds the new type",
+                    rule="contract_type",
+                )

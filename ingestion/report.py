@@ -14,7 +14,10 @@ ResultStatus = Literal["loaded", "rejected", "duplicate", "withdrawn", "missing"
 
 @dataclass(frozen=True)
 class BatchResult:
-    """What became of one delivery. `seconds` is the time spent on it; counts are rows over all its entities."""
+    """What became of one delivery. `seconds` is the time spent on it; counts are rows over all its entities.
+
+    `rows_released` were in quarantine before and are no more.
+    """
 
     batch_id: str
     feed: str
@@ -28,6 +31,7 @@ class BatchResult:
     rows_duplicate: int = 0
     rows_excluded: int = 0
     rows_conflicting: int = 0
+    rows_released: int = 0
     seconds: float = 0.0
 
     @property

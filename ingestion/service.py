@@ -19,8 +19,9 @@ from ingestion.engines import make_engine
 from ingestion.feed import Feed
 from ingestion.intake import Intake
 from ingestion.landing import open_store
-from ingestion.ledger import REPLACED
+from ingestion.ledger import REPLACED, LedgerEntry
 from ingestion.loader import open_loader
+from ingestion.recheck import RowSelection
 from ingestion.report import BatchResult, IngestionReport, summarise
 from ingestion.results import result_of
 from ingestion.session import Session, feed_fingerprint
@@ -90,13 +91,7 @@ class IngestionService:
                     remedy="deliver a correct file, or correct the feed file and run again",
                     rule=entry.rule or "",
                 )
-            feed = self._feed(entry.feed)
-            if feed is None:
-                raise ConfigurationError(
-                    f"batch {batch_id} belongs to the feed {entry.feed!r}, which is in none of the feed files",
-                    remedy="name the feed file with --feeds",
-                    rule="feed",
-                )
+            feed = self._require_feed(entry)
             stale = session.stale(feed, session.loader.ledger.entries(entry.feed), entry)
             if entry.batch_id in {other.batch_id for other in stale}:
                 raise DataRejectedError(
@@ -105,9 +100,7 @@ class IngestionService:
                     rule=REPLACED,
                 )
             try:
-                return session.load_from_bronze(
-                    entry, stale, action="accept", fingerprint=self._fingerprint(entry.feed)
-                )
+                return session.load_from_bronze(entry, stale, action="accept", feed=feed)
             except Exception as error:
                 # Bronze must not remember a loading that did not come about.
                 session.rewrite_record(entry)
@@ -164,6 +157,9 @@ class IngestionService:
     def reload(self, run_id: str, *, feed: str | None = None, batch_id: str | None = None) -> IngestionReport:
         """Replay loaded deliveries from bronze, in the order of their numbers, each in one transaction.
 
+        Where the feed or a contract has changed since their rows were judged, those in quarantine are judged anew,
+        and columns that a contract has gained are filled as far as bronze has them.
+
         Deliveries that bronze knows and the ledger does not (a lost warehouse) come back under their numbers;
         those that are not asked for stay pending.
 
@@ -197,7 +193,38 @@ class IngestionService:
                         rule="feed",
                     )
                 entries = [entry for entry in known if session.can_be_replayed(entry)]
-            results = [*damaged, *(session.replay(entry) for entry in entries)]
+            results = [*damaged, *(session.replay(entry, self._feed(entry.feed)) for entry in entries)]
+        return self._replayed(results)
+
+    def release(self, batch_ids: Sequence[str], only: RowSelection, run_id: str) -> IngestionReport:
+        """Judge the chosen rows in quarantine anew and load those that pass, each once. Other rows stay as they are.
+
+        Args:
+            batch_ids: loaded deliveries that have such rows.
+            only: the rows.
+            run_id: this call.
+
+        Raises:
+            NotFoundError: when a delivery is unknown.
+            ConfigurationError: when its feed is not among the feeds of this service.
+            DataRejectedError: when it is not loaded.
+        """
+        with self._session(run_id) as session:
+            entries = [session.loader.ledger.entry(batch_id) for batch_id in batch_ids]
+            for entry in entries:
+                self._require_feed(entry)
+                if entry.status != "loaded":
+                    raise DataRejectedError(
+                        f"batch {entry.batch_id} is {entry.status}, so none of its rows can come in alone",
+                        remedy=f"`tillhouse accept {entry.batch_id}` loads it",
+                        rule="not_loaded",
+                    )
+            entries.sort(key=lambda entry: (entry.feed, entry.order))
+            results = [session.replay(entry, self._feed(entry.feed), only) for entry in entries]
+        return self._replayed(results)
+
+    @staticmethod
+    def _replayed(results: Sequence[BatchResult]) -> IngestionReport:
         return summarise(
             results,
             files_seen=len(results),
@@ -207,6 +234,16 @@ class IngestionService:
 
     def _feed(self, name: str) -> Feed | None:
         return next((feed for feed in self._feeds if feed.name == name), None)
+
+    def _require_feed(self, entry: LedgerEntry) -> Feed:
+        feed = self._feed(entry.feed)
+        if feed is None:
+            raise ConfigurationError(
+                f"batch {entry.batch_id} belongs to the feed {entry.feed!r}, which is in none of the feed files",
+                remedy="name the feed file with --feeds",
+                rule="feed",
+            )
+        return feed
 
     def _fingerprint(self, name: str) -> str:
         feed = self._feed(name)

@@ -6,19 +6,31 @@ import hashlib
 import json
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
 
-from ingestion.batch_record import RECORD_NAME, EntityRecord, read_record, write_record
-from ingestion.bronze import accepted_rows, quarantine_rows
-from ingestion.contract import load_contracts
-from ingestion.engines.base import Engine, EntityOutcome
+from ingestion.batch_record import RECORD_NAME, BatchRecord, EntityRecord, read_record, write_record
+from ingestion.bronze import (
+    accepted_rows,
+    checked_columns,
+    keep_only,
+    next_checked_path,
+    note_finished,
+    note_unfinished,
+    quarantine_rows,
+    unfinished,
+)
+from ingestion.contract import Contract, load_contracts
+from ingestion.engines.base import Engine, EntityOutcome, ValidationRequest
 from ingestion.feed import Feed
+from ingestion.file_facts import FileFacts
 from ingestion.ledger import REPLACED, LedgerEntry
 from ingestion.loader import BatchLoad, EntityLoad, Loader, ReconciliationError
+from ingestion.recheck import ALL_ROWS, RowSelection
 from ingestion.report import BatchResult
 from ingestion.results import failed_result, result_of, told
 from ingestion.warehouses.base import StatementError
@@ -108,6 +120,18 @@ class Session:
             and (entry.status == "loaded" or (incoming is not None and entry.batch_id == incoming.batch_id))
         ]
 
+    def _entity_load(self, contract: Contract, entity: EntityRecord) -> EntityLoad:
+        checked = entity.outcome.checked_path
+        kept = self.loader.lost_columns(contract)
+        lost = [(name, kind) for name, kind in checked_columns(checked).items() if name in kept]
+        return EntityLoad(
+            contract=contract,
+            outcome=entity.outcome,
+            accepted=accepted_rows(contract, checked, entity.lineage, [name for name, _ in lost]),
+            quarantined=quarantine_rows(contract, checked, entity.lineage),
+            lost=tuple(lost),
+        )
+
     def load(
         self,
         entry: LedgerEntry,
@@ -121,19 +145,7 @@ class Session:
         contracts = load_contracts()
         batch = BatchLoad(
             entry=entry,
-            entities=tuple(
-                EntityLoad(
-                    contract=contracts[entity.entity],
-                    outcome=entity.outcome,
-                    accepted=accepted_rows(
-                        contracts[entity.entity], entity.outcome.checked_path, entity.lineage
-                    ),
-                    quarantined=quarantine_rows(
-                        contracts[entity.entity], entity.outcome.checked_path, entity.lineage
-                    ),
-                )
-                for entity in entities
-            ),
+            entities=tuple(self._entity_load(contracts[entity.entity], entity) for entity in entities),
             loaded_at=entry.loaded_at or datetime.now(UTC),
             replaced=tuple(replaced_by(former, entry) for former in stale),
             is_repeat=action != "load",
@@ -147,12 +159,29 @@ class Session:
             self.rewrite_record(former)
 
     def load_from_bronze(
-        self, entry: LedgerEntry, stale: Sequence[LedgerEntry], *, action: str, fingerprint: str
+        self,
+        entry: LedgerEntry,
+        stale: Sequence[LedgerEntry],
+        *,
+        action: str,
+        feed: Feed | None = None,
+        only: RowSelection = ALL_ROWS,
     ) -> BatchResult:
-        """Load what bronze holds of a delivery."""
+        """Load what bronze holds of a delivery.
+
+        Args:
+            entry: the delivery.
+            stale: deliveries that go in the same transaction.
+            action: as the attempt is recorded.
+            feed: the feed as it is today: rows in quarantine that an earlier definition, or an earlier contract,
+                has turned away are judged by it. None to load all rows as they are.
+            only: the rows in quarantine that may be judged anew.
+        """
         started = time.perf_counter()
         folder = self.folder(entry)
-        record = read_record(folder)
+        former = read_record(folder)
+        record, message = self._judged_again(former, feed, only)
+        is_changed = record.entities != former.entities
         loaded = replace(
             entry,
             status="loaded",
@@ -163,21 +192,107 @@ class Session:
             loaded_at=datetime.now(UTC),
             # A run that broke off has left these out of the ledger; a withdrawal finds the rows by them.
             engine=entry.engine or record.entry.engine,
-            contract_version=entry.contract_version or record.entry.contract_version,
-            bronze_paths=entry.bronze_paths or record.entry.bronze_paths,
+            contract_version=(None if is_changed else entry.contract_version)
+            or record.entry.contract_version,
+            bronze_paths=(None if is_changed else entry.bronze_paths) or record.entry.bronze_paths,
         )
+        if is_changed:
+            note_unfinished(self.home, entry.batch_id)
         write_record(folder, replace(record, entry=loaded))
+        fingerprint = feed_fingerprint(feed) if feed is not None and action != "reload" else ""
         self.load(loaded, record.entities, stale, action=action, fingerprint=fingerprint)
-        return result_of(
-            loaded,
-            [entity.outcome for entity in record.entities],
-            seconds=time.perf_counter() - started,
-        )
+        if is_changed:
+            note_finished(self.home, entry.batch_id)
+            keep_only(folder, [entity.outcome.checked_path for entity in record.entities])
+        outcomes = [entity.outcome for entity in record.entities]
+        result = result_of(loaded, outcomes, message=message, seconds=time.perf_counter() - started)
+        bad_before = sum(entity.outcome.rows_quarantined for entity in former.entities)
+        return replace(result, rows_released=bad_before - result.rows_quarantined)
 
-    def replay(self, entry: LedgerEntry) -> BatchResult:
-        """Load a delivery again; a damaged bronze copy costs only this delivery, which stays as it is."""
+    def _judged_again(
+        self, record: BatchRecord, feed: Feed | None, only: RowSelection
+    ) -> tuple[BatchRecord, str | None]:
+        """The record after rows in quarantine were judged by the feed and the contracts of today, and why not."""
+        if feed is None or not record.entities:
+            return record, None
+        fingerprint = feed_fingerprint(feed)
+        if record.fingerprint == fingerprint and not only.is_narrow:
+            return record, None
+        entities: list[EntityRecord] = []
+        reasons: list[str] = []
+        for entity in record.entities:
+            judged = entity
+            try:
+                judged = self._entity_judged_again(record.entry, entity, feed, only)
+            except DataRejectedError as error:
+                reasons.append(told(error))
+            entities.append(judged)
+        whole = not only.is_narrow and not reasons
+        if tuple(entities) != record.entities:
+            versions = sorted({entity.lineage.contract_version for entity in entities})
+            paths = {
+                entity.entity: str(entity.outcome.checked_path.relative_to(self.home.bronze))
+                for entity in entities
+            }
+            entry = replace(record.entry, contract_version=",".join(versions), bronze_paths=paths)
+            record = replace(record, entry=entry, entities=tuple(entities))
+        record = replace(record, fingerprint=fingerprint if whole else record.fingerprint)
+        message = f"its rows in quarantine stay there: {'; '.join(reasons)}" if reasons else None
+        return record, message
+
+    def _entity_judged_again(
+        self, entry: LedgerEntry, entity: EntityRecord, feed: Feed, only: RowSelection
+    ) -> EntityRecord:
+        """One entity of a delivery under the definitions of today; itself where no row is looked at.
+
+        Raises:
+            DataRejectedError: when its rows cannot be judged without the file.
+        """
+        feed_entity = next((item for item in feed.entities if item.entity == entity.entity), None)
+        contract = load_contracts()[entity.entity]
+        former = entity.outcome.checked_path
+        present = checked_columns(former)
+        gained = any(column.output_name not in present for column in contract.columns)
+        if feed_entity is None or not (entity.outcome.rows_quarantined or gained):
+            return entity
+        lineage = replace(entity.lineage, contract_version=contract.version)
+        facts = FileFacts(
+            path=former,
+            object_name=lineage.source_file,
+            content_sha256=lineage.file_sha256,
+            size_bytes=entry.size_bytes,
+            modified_at=entry.modified_at,
+            delivered_at=entry.delivered_at,
+        )
+        checked = next_checked_path(former, entity.entity)
+        request = ValidationRequest(facts, feed, feed_entity, contract, lineage, checked)
+        # Bronze is parquet, whichever engine wrote it, and the rows in quarantine are few.
+        from ingestion.engines.duckdb import DuckDBEngine
+
+        with closing(DuckDBEngine(self.work / "recheck")) as judge:
+            outcome = judge.recheck(request, former, entity.outcome.columns, only)
+        return entity if outcome is None else replace(entity, lineage=lineage, outcome=outcome)
+
+    def finish_replays(self) -> list[BatchResult]:
+        """Load deliveries whose bronze was written anew by a run that was killed before it could load them."""
+        waiting = set(unfinished(self.home))
+        entries = (
+            [entry for entry in self.loader.ledger.entries() if entry.batch_id in waiting] if waiting else []
+        )
+        results = [self.replay(entry) for entry in entries if entry.status == "loaded"]
+        for entry in entries:
+            note_finished(self.home, entry.batch_id)
+        return results
+
+    def replay(
+        self, entry: LedgerEntry, feed: Feed | None = None, only: RowSelection = ALL_ROWS
+    ) -> BatchResult:
+        """Load a delivery again; a damaged bronze copy costs only this delivery, which stays as it is.
+
+        Args: as `load_from_bronze` takes them.
+        """
         try:
-            return self.load_from_bronze(entry, (), action="reload", fingerprint="")
+            return self.load_from_bronze(entry, (), action="reload", feed=feed, only=only)
         except (DataRejectedError, NotFoundError, ReconciliationError) as error:
             return result_of(entry, (), status="failed", rule=error.rule, message=told(error))
         except (

@@ -47,6 +47,7 @@ BOOKKEEPING_COLUMNS: tuple[tuple[str, str], ...] = (
 )
 
 MAXIMUM_FIELD_BYTES = 65_535  # what a Redshift VARCHAR holds
+MAXIMUM_CELL_KEPT = 4_000  # characters of each cell that the quarantine keeps of a row
 FUTURE_TOLERANCE = timedelta(hours=24)
 SENTINEL_DAYS = ("0001-01-01", "1970-01-01", "9999-12-31")
 BLANK_WORDS = ("NULL", "N/A", "NA", "NONE", "NAN", "#N/A", r"\N")
@@ -163,6 +164,11 @@ def sql_text(text: str) -> str:
 def sql_name(name: str) -> str:
     """A name as a quoted SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def json_pointer(name: str) -> str:
+    """RFC 6901: a path to a member whatever characters its name has."""
+    return "/" + name.replace("~", "~0").replace("/", "~1")
 
 
 def any_of(expression: str, words: Iterable[str]) -> str:
@@ -1144,12 +1150,12 @@ class _Builder:
         private = self.private_cells()
         fields = []
         for position, name in enumerate(self.display_names):
-            text = f"left(c{position}, 4000)"
+            text = f"left(c{position}, {MAXIMUM_CELL_KEPT})"
             if position in private:
                 text = f"case when c{position} <> '' then '[private]' else c{position} end"
             fields.append(f"{sql_name(name)} := {text}")
         surplus = [
-            f"{sql_name(f'_surplus_{number + 1}')} := left(x{number}, 4000)"
+            f"{sql_name(f'_surplus_{number + 1}')} := left(x{number}, {MAXIMUM_CELL_KEPT})"
             for number in range(self.source.overflow)
         ]
         arms = ""

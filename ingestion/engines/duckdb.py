@@ -5,19 +5,37 @@ from __future__ import annotations
 import logging
 import os
 import re
+import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 
 import duckdb
 
-from ingestion.bronze import METADATA_KEY, CheckedMetadata, repeats_path, written_whole
-from ingestion.contract import Contract
+from ingestion.bronze import METADATA_KEY, CheckedMetadata, read_metadata, repeats_path, written_whole
+from ingestion.contract import Contract, ContractColumn
 from ingestion.engines.base import EntityOutcome, ValidationRequest
 from ingestion.feed import Feed
+from ingestion.recheck import (
+    RowSelection,
+    cells_of,
+    gained_columns,
+    only_gained,
+    readable_again,
+    rescued_of,
+    sources_of,
+)
 from ingestion.tokens import TokenKey, warn_about_development_key
-from ingestion.validation import Program, SourceColumns, build_program, sql_name, sql_text
+from ingestion.validation import (
+    BOOKKEEPING_COLUMNS,
+    Program,
+    SourceColumns,
+    build_program,
+    json_pointer,
+    sql_name,
+    sql_text,
+)
 from settings.errors import DataRejectedError
 
 logger = logging.getLogger(__name__)
@@ -32,6 +50,15 @@ BLOCK_BYTES = 33_554_432  # what a thread reads at a time
 
 # What the engine raises about the content of a file. Anything else (disk full, a mistake of ours) is passed on.
 DATA_ERRORS = (duckdb.InvalidInputException, duckdb.ConversionException, duckdb.OutOfRangeException)
+
+
+@dataclass(frozen=True)
+class _Former:
+    """A checked parquet that is to be written anew: its rows as a relation, the file's columns, its own."""
+
+    rows: str
+    columns: tuple[str, ...]
+    present: tuple[str, ...]
 
 
 class DuckDBEngine:
@@ -55,6 +82,7 @@ class DuckDBEngine:
         token_key: TokenKey | None = None,
     ) -> None:
         self._token_key = token_key
+        self._scratch = scratch
         self._connection = duckdb.connect(
             ":memory:",
             config={
@@ -101,6 +129,137 @@ class DuckDBEngine:
                 remedy="check delimiter, quote and format of the feed against the file's first lines",
                 rule="unreadable_file",
             ) from None
+
+    def recheck(
+        self, request: ValidationRequest, former: Path, columns: tuple[str, ...], only: RowSelection
+    ) -> EntityOutcome | None:
+        """Judge rows in quarantine anew, and fill columns that the contract has gained, from a checked parquet.
+
+        Writes a new checked parquet with its list of repeats, and counts it. The rows keep their places, and those
+        that are not judged anew what they were.
+
+        Args:
+            request: as for `validate`, with the contract and the feed of today; of its facts nothing is read but
+                the names.
+            former: the checked parquet as it is.
+            columns: the file's columns as bronze names them.
+            only: which of the rows in quarantine are meant.
+
+        Returns:
+            None, with nothing written, where no row would be looked at.
+
+        Raises:
+            DataRejectedError: when these rows cannot be judged without the file itself.
+        """
+        connection = self._connection
+        program = build_program(request, SourceColumns(columns))
+        metadata = read_metadata(former)
+        if program.sums or program.numbers or program.row_number_columns != metadata.row_number_columns:
+            raise DataRejectedError(
+                f"{request.feed.where}: rows of {request.contract.entity} depend on each other, or on their place in"
+                " the file, so none can be judged alone",
+                remedy=f"`tillhouse withdraw {request.lineage.batch_id}` and run: the file is then read anew",
+                rule="recheck",
+            )
+        rows = f"read_parquet({sql_text(str(former))}, file_row_number = true)"
+        present = [str(row[0]) for row in connection.execute(f"describe select * from {rows}").fetchall()]
+        before = _Former(rows, columns, tuple(present))
+        if self._scratch is not None:
+            self._scratch.mkdir(mode=0o700, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self._scratch) as folder:
+            work = Path(folder)
+            judged = self._judge_again(request, program, before, only, work / "judged.parquet")
+            gained = gained_columns(request.contract, present)
+            filled = self._fill_gained(request, before, gained, work / "filled.parquet")
+            if judged is None and filled is None:
+                return None
+            unread = self._unread_names(rows, sources_of(request.feed_entity, gained, columns))
+            query = _merged(request.contract, before, gained, unread, judged=judged, filled=filled)
+            checked = request.checked_path
+            metadata = replace(metadata, contract_version=request.contract.version)
+            with written_whole(checked) as rows_file:
+                _copy(connection, query, rows_file, metadata, {})
+                with written_whole(repeats_path(checked)) as repeats_file:
+                    _write_repeats(connection, request, program, rows_file, repeats_file)
+                    return _count(connection, request, program, rows_file, repeats_file)
+
+    def _judge_again(
+        self,
+        request: ValidationRequest,
+        program: Program,
+        former: _Former,
+        only: RowSelection,
+        target: Path,
+    ) -> Path | None:
+        """The program's verdict on the chosen rows, each beside its place in the file; None where there are none."""
+        narrowed, parameters = only.condition()
+        readable = readable_again(request, former.columns)
+        chosen = f"select file_row_number as place, _raw_row from {former.rows} where {readable}"
+        query = f"select {cells_of('_raw_row', former.columns)} from chosen"
+        return self._run_over(f"{chosen} and {narrowed}", parameters, query, program, target)
+
+    def _fill_gained(
+        self,
+        request: ValidationRequest,
+        former: _Former,
+        gained: Sequence[ContractColumn],
+        target: Path,
+    ) -> Path | None:
+        """Values of the contract's new columns for accepted rows; None where nothing says what they are."""
+        if not gained:
+            return None
+        entity = request.feed_entity.model_copy(update={"exclude": {}, "only": {}})
+        sources = sources_of(entity, gained, former.columns)
+        has_constant = any(
+            column.source == "feed_setting"
+            or column.default is not None
+            or (column.default_setting is not None and request.feed.currency is not None)
+            or entity.mapping(column.name).constant is not None
+            or entity.mapping(column.name).default is not None
+            for column in gained
+        )
+        contract = only_gained(request.contract, gained)
+        program = build_program(
+            replace(request, contract=contract, feed_entity=entity), SourceColumns(former.columns)
+        )
+        held = " or ".join(f"_rescued ->> {sql_text(json_pointer(name))} is not null" for name in sources)
+        condition = "true" if has_constant else held or "false"
+        query = f"select {cells_of('_rescued', former.columns)} from chosen"
+        chosen = f"select file_row_number as place, _rescued from {former.rows} where _rule is null and ({condition})"
+        return self._run_over(chosen, {}, query, program, target)
+
+    def _unread_names(self, rows: str, read: Sequence[str]) -> list[str]:
+        """Columns of the file that stand in `_rescued`, without those that are read by now."""
+        found = self._connection.execute(
+            f"select json_keys(_rescued) from {rows} where _rescued is not null limit 1"
+        ).fetchone()
+        return [str(name) for name in found[0] if name not in read] if found else []
+
+    def _run_over(
+        self, chosen: str, parameters: Mapping[str, object], cells: str, program: Program, target: Path
+    ) -> Path | None:
+        connection = self._connection
+        connection.execute(
+            f"create or replace temp table chosen as {chosen} order by place", dict(parameters)
+        )
+        counted = connection.execute("select count(*) from chosen").fetchone()
+        if not counted or not counted[0]:
+            return None
+        values = target.with_suffix(".values")
+        tokens = self._token_parameters() if program.needs_token_key else {}
+        connection.execute(
+            f"copy (with source as ({cells}) {program.sql}) to {sql_text(str(values))} (format parquet)",
+            tokens,
+        )
+        # Neither side has a key: the program keeps the order of its rows.
+        connection.execute(
+            "copy (select places.place, given.* exclude (file_row_number) from"
+            " (select place, row_number() over (order by place) - 1 as position from chosen) as places"
+            f" join read_parquet({sql_text(str(values))}, file_row_number = true) as given"
+            f" on places.position = given.file_row_number) to {sql_text(str(target))} (format parquet)"
+        )
+        connection.execute("drop table chosen")
+        return target
 
     # ------------------------------------------------------------------ reading
 
@@ -240,7 +399,7 @@ class DuckDBEngine:
         inner = _inner_members(request.feed, names)
         cells = ", ".join(
             f"case when whole then line ->> {sql_text(pointer)} end as c{i}"
-            for i, pointer in enumerate([*map(_json_pointer, names), *inner.values()])
+            for i, pointer in enumerate([*map(json_pointer, names), *inner.values()])
         )
         sql = f"select {cells}, not whole as x0 from (select line, {is_object} as whole from ({lines}))"
         return sql, SourceColumns((*names, *inner), 0, (("x0", "malformed_row"),))
@@ -328,13 +487,8 @@ def _inner_members(feed: Feed, names: Sequence[str]) -> dict[str, str]:
         for source in (*sources, *entity.exclude, *entity.only):
             outer, dot, rest = source.partition(".")
             if dot and rest and source.strip().casefold() not in known and outer in names:
-                wanted[source] = "".join(_json_pointer(part) for part in source.split("."))
+                wanted[source] = "".join(json_pointer(part) for part in source.split("."))
     return wanted
-
-
-def _json_pointer(name: str) -> str:
-    """RFC 6901: a path to a member whatever characters its name has."""
-    return "/" + name.replace("~", "~0").replace("/", "~1")
 
 
 def _copy(
@@ -349,6 +503,53 @@ def _copy(
         f"copy ({query}) to {sql_text(str(target))} (format parquet, compression snappy, kv_metadata {footer})",
         dict(parameters),
     )
+
+
+def _merged(
+    contract: Contract,
+    former: _Former,
+    gained: Sequence[ContractColumn],
+    unread: Sequence[str],
+    *,
+    judged: Path | None,
+    filled: Path | None,
+) -> str:
+    """The rows of a checked parquet in their order, with what was judged and filled in its place."""
+    given = {"judged": judged, "filled": filled}
+    joins = "".join(
+        f" left join read_parquet({sql_text(str(path))}) as {name} on rows.file_row_number = {name}.place"
+        for name, path in given.items()
+        if path is not None
+    )
+    private = {column.output_name for column in contract.columns if column.pii != "none"}
+    filled_names = {column.output_name for column in gained} if filled is not None else set[str]()
+    columns: list[str] = []
+    for column in contract.columns:
+        name = sql_name(column.output_name)
+        if column.output_name in former.present:
+            value = f"rows.{name}"
+        elif column.output_name in filled_names:
+            # A value that its rule would turn away stays out; the row was let in without it.
+            value = f"case when filled._rule is null then filled.{name} end"
+        else:
+            value = "null"
+        if judged is not None and column.output_name not in private:
+            value = f"case when judged.place is not null then judged.{name} else {value} end"
+        columns.append(f"cast({value} as {column.duckdb_type}) as {name}")
+    known = {column.output_name for column in contract.columns}
+    bookkeeping = [name for name, _ in BOOKKEEPING_COLUMNS]
+    # What the contract has lost stays as far as it is there.
+    lost = [name for name in former.present if name not in {*known, *bookkeeping, "file_row_number"}]
+    columns += [f"rows.{sql_name(name)}" for name in lost]
+    for name in bookkeeping:
+        value = f"rows.{name}"
+        if name == "_rescued" and filled is not None:
+            rest = rescued_of(value, unread)
+            value = f"case when filled.place is not null then {rest} else {value} end"
+        if judged is not None:
+            value = f"case when judged.place is not null then judged.{name} else {value} end"
+        columns.append(f"{value} as {name}")
+    return f"select {', '.join(columns)} from {former.rows} as rows{joins} order by rows.file_row_number"
 
 
 def _fill_across_rows(
