@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import uuid
 from contextlib import AbstractContextManager
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.options import DEFAULT_TARGET, Feeds, Target
-from cli.rendering import cell, counted, say, show_table
+from cli.rendering import cell, counted, read_date, say, show_table
 from settings.errors import ExitCode, UsageError
 from settings.home import Home
 
 if TYPE_CHECKING:
+    from ingestion.recheck import RowSelection
     from ingestion.report import BatchResult
     from ingestion.service import IngestionService
     from ingestion.warehouses.base import Table
@@ -117,41 +119,87 @@ def withdraw(batch_id: Batch, feeds: Feeds = None, target: Target = DEFAULT_TARG
 
 
 def reload(
+    *,
     feed: Annotated[str | None, typer.Option("--feed", help="Replay all loaded files of this feed.")] = None,
     batch_id: Annotated[str | None, typer.Option("--batch", help="Replay this one.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Replay all feeds.")] = False,
+    rule: Annotated[str | None, typer.Option("--rule", help="Only rows that broke this rule.")] = None,
+    column: Annotated[str | None, typer.Option("--column", help="Only rows whose fault is here.")] = None,
+    day: Annotated[str, typer.Option("--day", help="Only rows that came in on this day (UTC).")] = "",
+    rows: Annotated[
+        list[int] | None, typer.Option("--row", min=1, help="Only this row (with --batch); may be repeated.")
+    ] = None,
     feeds: Feeds = None,
     target: Target = DEFAULT_TARGET,
 ) -> int:
     """Replay loaded files from bronze into the raw tables.
 
-    No source file is needed, and every file keeps its place in the order of deliveries.
+    No source file is needed, and every file keeps its place in the order of deliveries. Where the feed file or a
+    contract has changed, rows in quarantine are judged anew and come in if they pass; --rule, --column, --day and
+    --row choose which of them, and leave everything else as it is.
 
     \b
     Examples:  tillhouse reload --feed store_orders
                tillhouse reload --batch store_orders-3f2a9c417b20
+               tillhouse reload --feed store_orders --rule not_a_number --column total_amount
+               tillhouse reload --batch store_orders-3f2a9c417b20 --row 17 --row 18
                tillhouse reload --all
     """
+    from ingestion.recheck import RowSelection
+
     if sum([feed is not None, batch_id is not None, everything]) != 1:
         raise UsageError(
             "say what to reload", remedy="one of --feed NAME, --batch ID or --all", rule="reload"
         )
+    if rows and batch_id is None:
+        raise UsageError("--row needs the delivery it is a row of", remedy="add --batch ID", rule="reload")
     home = Home.from_environment()
+    only = RowSelection(rule=rule, column=column, row_numbers=tuple(rows or ()))
+    on_day = read_date("--day", day)
+    is_chosen = only.is_narrow or on_day is not None
     with _only_writer(target, home):
-        report = _service(home, feeds, target).reload(_run_id(), feed=feed, batch_id=batch_id)
+        service = _service(home, feeds, target)
+        if is_chosen:
+            chosen = _batches_with(home, feed, batch_id, only, on_day, target=target)
+            report = service.release(chosen, only, _run_id())
+        else:
+            report = service.reload(_run_id(), feed=feed, batch_id=batch_id)
     if not report.files_seen:
-        say("nothing to replay: no file is loaded")
+        say("no such rows in quarantine" if is_chosen else "nothing to replay: no file is loaded")
         return int(ExitCode.OK)
     say(
         f"replayed {report.files_loaded:,} of {counted(report.files_seen, 'file')}: "
         f"{counted(report.rows_accepted, 'row')} accepted, "
         f"{report.rows_quarantined:,} in quarantine"
     )
+    released = sum(batch.rows_released for batch in report.batches)
+    if released:
+        say(f"{counted(released, 'row')} came in from quarantine")
+    for batch in report.batches:
+        if batch.status == "loaded" and batch.message:
+            say(f"  {batch.feed}, {batch.object_name}: {batch.message}")
     for batch in report.blocking:
         say(f"  {batch.feed}, {batch.object_name}: {batch.status}: {batch.message or batch.rule or ''}")
     if report.files_loaded:
         say(REBUILD_HINT)
     return int(ExitCode.DATA_REJECTED if report.blocking else ExitCode.OK)
+
+
+def _batches_with(
+    home: Home, feed: str | None, batch_id: str | None, only: RowSelection, day: date | None, *, target: str
+) -> list[str]:
+    """Loaded deliveries that have such rows in quarantine."""
+    from ingestion import operations
+
+    wanted = operations.QuarantineFilter(
+        feed=feed,
+        batch_id=batch_id,
+        rule=only.rule,
+        column=only.column,
+        day=day,
+        row_numbers=only.row_numbers,
+    )
+    return operations.quarantined_batches(home, wanted, target=target)
 
 
 def _service(home: Home, feeds: Path | None, target: str) -> IngestionService:

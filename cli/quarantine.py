@@ -64,6 +64,7 @@ def show(
     row: Annotated[
         int | None, typer.Option("--row", min=1, help="Everything about this row (with --batch).")
     ] = None,
+    day: Day = "",
     limit: Annotated[int, typer.Option(min=1, help="How many rows.")] = 20,
     target: Target = DEFAULT_TARGET,
 ) -> int:
@@ -83,11 +84,15 @@ def show(
             )
         for name, value in operations.quarantine_row(home, batch_id, row, target=target).items():
             say(f"{name:>14}  {cell(value, name)}".rstrip())
+        say(
+            f"Under a header line, row {row} is line {row + 1} of the file; lines that are blank, or that end inside"
+            " of quotes, move it down."
+        )
         return int(ExitCode.OK)
     # One more than is shown tells whether there are more.
     found = operations.quarantine_rows(
         home,
-        operations.QuarantineFilter(feed=feed, rule=rule, batch_id=batch_id),
+        operations.QuarantineFilter(feed=feed, rule=rule, batch_id=batch_id, day=read_date("--day", day)),
         limit=limit + 1,
         target=target,
     ).records()
@@ -97,15 +102,18 @@ def show(
         say(f"There are more than these {limit}: use --limit, or `tillhouse quarantine export` for all.")
     if any(record["row_number"] is not None for record in found):
         say("The whole row: tillhouse quarantine show --batch BATCH --row ROW")
+        say("After a correction of the feed file: tillhouse reload --batch BATCH --row ROW")
     return int(ExitCode.OK)
 
 
 @app.command()
 def export(
     path: Annotated[Path, typer.Argument(help="The CSV file to write.")],
+    *,
     feed: Annotated[str | None, typer.Option("--feed", help="Only this feed.")] = None,
     rule: Rule = None,
     batch_id: Batch = None,
+    day: Day = "",
     target: Target = DEFAULT_TARGET,
 ) -> int:
     """Write quarantined rows as CSV, safe to open.
@@ -120,7 +128,7 @@ def export(
     count = operations.export_quarantine(
         Home.from_environment(),
         path,
-        operations.QuarantineFilter(feed=feed, rule=rule, batch_id=batch_id),
+        operations.QuarantineFilter(feed=feed, rule=rule, batch_id=batch_id, day=read_date("--day", day)),
         target=target,
     )
     say(f"{counted(count, 'row')} written to {path}")

@@ -71,6 +71,8 @@ class QuarantineFilter:
     rule: str | None = None
     status: str | None = "open"
     day: date | None = None
+    column: str | None = None
+    row_numbers: tuple[int, ...] = ()
 
     def where(self) -> tuple[str, list[object]]:
         """The condition and its parameters."""
@@ -81,9 +83,14 @@ class QuarantineFilter:
             "rule": self.rule,
             "status": self.status,
             "cast(_ingested_at as date)": self.day,
+            "column_name": self.column,
         }
         parts = {name: value for name, value in wanted.items() if value is not None}
-        return " and ".join(["true", *(f"{name} = ?" for name in parts)]), list(parts.values())
+        conditions, parameters = [f"{name} = ?" for name in parts], list[object](parts.values())
+        if self.row_numbers:
+            conditions.append(f"row_number in ({', '.join('?' for _ in self.row_numbers)})")
+            parameters.extend(self.row_numbers)
+        return " and ".join(["true", *conditions]), parameters
 
 
 ALL_OPEN = QuarantineFilter()
@@ -394,6 +401,20 @@ def quarantine_row(
             rule="quarantine",
         )
     return found.records()[0]
+
+
+def quarantined_batches(home: Home, only: QuarantineFilter = ALL_OPEN, *, target: str = DEFAULT) -> list[str]:
+    """Ids of the loaded deliveries that have such rows, in a fixed order."""
+    where, parameters = only.where()
+    found = _ask(
+        home,
+        target,
+        f"select distinct batch_id from {QUARANTINE} where {where} and row_number is not null"
+        f" and batch_id in (select batch_id from {LOAD_LEDGER} as ledger where ledger.status = 'loaded')"
+        " order by batch_id",
+        parameters,
+    )
+    return [str(batch_id) for (batch_id,) in found.rows]
 
 
 def export_quarantine(

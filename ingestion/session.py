@@ -202,8 +202,7 @@ class Session:
         fingerprint = feed_fingerprint(feed) if feed is not None and action != "reload" else ""
         self.load(loaded, record.entities, stale, action=action, fingerprint=fingerprint)
         if is_changed:
-            note_finished(self.home, entry.batch_id)
-            keep_only(folder, [entity.outcome.checked_path for entity in record.entities])
+            self._settle(entry)
         outcomes = [entity.outcome for entity in record.entities]
         result = result_of(loaded, outcomes, message=message, seconds=time.perf_counter() - started)
         bad_before = sum(entity.outcome.rows_quarantined for entity in former.entities)
@@ -276,13 +275,24 @@ class Session:
     def finish_replays(self) -> list[BatchResult]:
         """Load deliveries whose bronze was written anew by a run that was killed before it could load them."""
         waiting = set(unfinished(self.home))
-        entries = (
-            [entry for entry in self.loader.ledger.entries() if entry.batch_id in waiting] if waiting else []
-        )
-        results = [self.replay(entry) for entry in entries if entry.status == "loaded"]
-        for entry in entries:
-            note_finished(self.home, entry.batch_id)
+        if not waiting:
+            return []
+        results: list[BatchResult] = []
+        for entry in self.loader.ledger.entries():
+            if entry.batch_id not in waiting:
+                continue
+            if entry.status == "loaded":
+                results.append(self.replay(entry))
+                if results[-1].status == "failed":
+                    continue
+            self._settle(entry)
         return results
+
+    def _settle(self, entry: LedgerEntry) -> None:
+        """Bronze and warehouse say the same of a delivery: forget what stood there before."""
+        folder = self.folder(entry)
+        keep_only(folder, [entity.outcome.checked_path for entity in read_record(folder).entities])
+        note_finished(self.home, entry.batch_id)
 
     def replay(
         self, entry: LedgerEntry, feed: Feed | None = None, only: RowSelection = ALL_ROWS

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from bakery import FEED, Bakery, call, orders
+from bakery import FEED, FEED_FILE, Bakery, call, orders
 
 from ingestion import operations
 from settings.errors import ExitCode
@@ -331,6 +331,31 @@ def test_reload_where_nothing_is_loaded_says_that_nothing_changed(
 ) -> None:
     said = call(capsys, "reload", "--all")
     assert (said.code, said.out) == (ExitCode.OK, "nothing to replay: no file is loaded\n")
+
+
+def test_chosen_rows_come_in_once_the_feed_file_can_read_them(
+    bakery: Bakery, capsys: pytest.CaptureFixture[str]
+) -> None:
+    batch = bakery.batch(MIXED)
+    corrected = (
+        FEED_FILE
+        + '        columns: {total_amount: {remove: ["'
+        + NASTY.replace("\\", "\\\\")
+        + '"], default: 0}}\n'
+    )
+    (bakery.home.feeds / "bakery.yml").write_text(corrected, encoding="utf-8")
+    assert (
+        call(capsys, "reload", "--feed", FEED, "--rule", "out_of_range").out == "no such rows in quarantine\n"
+    )
+    assert call(capsys, "reload", "--feed", FEED, "--day", "2020-01-01").out == "no such rows in quarantine\n"
+    said = call(capsys, "reload", "--feed", FEED, "--row", "2")
+    assert said.code == ExitCode.USAGE
+    said = call(capsys, "reload", "--batch", batch, "--row", "2")
+    assert said.code == ExitCode.OK
+    assert "1 row came in from quarantine" in said.out
+    assert bakery.rows() == 7
+    said = call(capsys, "reload", "--feed", FEED, "--rule", "not_a_number", "--column", "total_amount")
+    assert said.out == "no such rows in quarantine\n"
 
 
 # Missing and busy warehouses, pipes

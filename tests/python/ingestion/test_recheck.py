@@ -44,7 +44,8 @@ def shop(tmp_path: Path) -> Shop:
 
 def quarantined(shop: Shop) -> list[tuple[object, ...]]:
     return shop.query(
-        "select source_file, row_number, rule from ops.quarantine where status = 'open' order by source_file, row_number"
+        "select source_file, row_number, rule from ops.quarantine where status = 'open'"
+        " order by source_file, row_number"
     )
 
 
