@@ -99,11 +99,16 @@ def open_loader(target: str, home: Home) -> Loader:
     """The loader of a target. Close it again.
 
     Raises:
-        ConfigurationError: for a target that has no loader.
+        ConfigurationError: for a target that has no loader, or where a contract has changed a column's type.
         BusyError: when another process has the embedded warehouse open.
         UnavailableError: when the server cannot be reached.
     """
-    return WarehouseLoader(open_warehouse(target, home))
+    warehouse = open_warehouse(target, home)
+    try:
+        return WarehouseLoader(warehouse)
+    except BaseException:
+        warehouse.close()
+        raise
 
 
 class WarehouseLoader:

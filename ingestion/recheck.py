@@ -128,7 +128,7 @@ def rescued_of(column: str, names: Sequence[str]) -> str:
     """The JSON object of a row's unread cells with these members alone; null where none of them has a value."""
     if not names:
         return "cast(null as varchar)"
-    cells = [f"{column} ->> {sql_text(json_pointer(name))}" for name in names]
+    cells = [f"({column} ->> {sql_text(json_pointer(name))})" for name in names]
     some = " or ".join(f"{cell} is not null" for cell in cells)
     fields = ", ".join(f"{sql_name(name)} := {cell}" for name, cell in zip(names, cells, strict=True))
     return f"case when {some} then cast(to_json(struct_pack({fields})) as varchar) end"

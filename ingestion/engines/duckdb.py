@@ -222,7 +222,7 @@ class DuckDBEngine:
         program = build_program(
             replace(request, contract=contract, feed_entity=entity), SourceColumns(former.columns)
         )
-        held = " or ".join(f"_rescued ->> {sql_text(json_pointer(name))} is not null" for name in sources)
+        held = " or ".join(f"(_rescued ->> {sql_text(json_pointer(name))}) is not null" for name in sources)
         condition = "true" if has_constant else held or "false"
         query = f"select {cells_of('_rescued', former.columns)} from chosen"
         chosen = f"select file_row_number as place, _rescued from {former.rows} where _rule is null and ({condition})"
@@ -545,7 +545,10 @@ def _merged(
         value = f"rows.{name}"
         if name == "_rescued" and filled is not None:
             rest = rescued_of(value, unread)
-            value = f"case when filled.place is not null then {rest} else {value} end"
+            # A value that could not be taken stays where it is.
+            value = (
+                f"case when filled.place is not null and filled._rule is null then {rest} else {value} end"
+            )
         if judged is not None:
             value = f"case when judged.place is not null then judged.{name} else {value} end"
         columns.append(f"{value} as {name}")
