@@ -185,7 +185,11 @@ class WarehouseLoader:
     def _delete_rows(self, entry: LedgerEntry, contracts: Sequence[Contract]) -> None:
         self._changes.name_rows(entry, contracts)
         for contract in contracts:
-            self._warehouse.execute(f"delete from {contract.raw_table} where _batch_id = ?", [entry.batch_id])
+            # The number lets the scan skip the blocks of other deliveries.
+            self._warehouse.execute(
+                f"delete from {contract.raw_table} where _load_sequence = ? and _batch_id = ?",
+                [entry.load_sequence, entry.batch_id],
+            )
         self._warehouse.execute(f"delete from {LOAD_ENTITY_COUNTS} where batch_id = ?", [entry.batch_id])
         self._warehouse.execute(f"delete from {DRIFT_EVENTS} where batch_id = ?", [entry.batch_id])
         self._warehouse.execute(
@@ -220,7 +224,6 @@ class WarehouseLoader:
         """Sum what stands in the raw table for this batch and compare with what the validation summed."""
         columns = entity.contract.decimal_columns
         sums = "".join(f', coalesce(sum("{name}"), 0)' for name in columns)
-        # The number lets the scan skip the blocks of other deliveries.
         found = self._warehouse.query(
             f"select count(*){sums} from {entity.contract.raw_table}"
             " where _load_sequence = ? and _batch_id = ?",

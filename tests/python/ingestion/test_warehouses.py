@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
@@ -11,19 +12,21 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from postgres_server import PostgresDatabase
 from shop import RUN_COLUMNS, Shop, orders
 
 from ingestion import operations
 from ingestion.contract import load_contracts
+from ingestion.engines.base import Statement
 from ingestion.feed import load_feeds
 from ingestion.ledger import Ledger
 from ingestion.loader import WarehouseLoader
 from ingestion.operations import QuarantineFilter
 from ingestion.service import IngestionService
-from ingestion.warehouses import only_writer, open_warehouse
-from ingestion.warehouses.base import MissingTableError, StatementError
+from ingestion.warehouses import only_writer, open_warehouse, postgres
+from ingestion.warehouses.base import Columns, MissingTableError, StatementError
 from ingestion.warehouses.postgres import open_postgres
 from sample_data.generator import generate
 from sample_data.plan import SamplePlan
@@ -280,6 +283,38 @@ def test_a_connection_that_ends_is_told_as_such_and_rolls_back(
     assert twins.database.query("select count(*) from raw.store_orders") == [(0,)]
     twins.server.service("postgres").ingest("run-2")
     assert twins.database.query("select count(*) from raw.store_orders") == [(3,)]
+
+
+NUMBERS: Columns = [("n", "bigint"), ("word", "varchar")]
+
+
+def test_rows_of_many_batches_come_whole_and_in_order(twins: Twins, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres, "ROWS_PER_BATCH", 2_048)  # what DuckDB hands over at least
+    rows = Statement("select i, concat('row ', i) from range($count) as r(i)", {"count": 9_000})
+    with closing(open_warehouse("postgres", twins.server.home)) as warehouse:
+        warehouse.execute("create table public.numbers (n bigint, word text)")
+        assert warehouse.insert("public.numbers", NUMBERS, rows) == 9_000
+        assert warehouse.query("select n, word from public.numbers order by ctid").rows == [
+            (number, f"row {number}") for number in range(9_000)
+        ]
+        none = Statement("select i, 'x' from range(0) as r(i)", {})
+        assert warehouse.insert("public.numbers", NUMBERS, none) == 0
+
+
+@pytest.mark.parametrize("bad", [0, 8_000], ids=["in the first batch", "in a later batch"])
+def test_a_file_that_cannot_be_read_to_its_end_leaves_nothing(
+    twins: Twins, monkeypatch: pytest.MonkeyPatch, bad: int
+) -> None:
+    monkeypatch.setattr(postgres, "ROWS_PER_BATCH", 2_048)
+    broken = f"case when i = {bad} then error('page is damaged') else i end"
+    rows = Statement(f"select {broken}, 'word' from range(9000) as r(i)", {})
+    threads = threading.active_count()
+    with closing(open_warehouse("postgres", twins.server.home)) as warehouse:
+        warehouse.execute("create table public.numbers (n bigint, word text)")
+        with pytest.raises((StatementError, duckdb.Error), match="page is damaged"), warehouse.transaction():
+            warehouse.insert("public.numbers", NUMBERS, rows)
+        assert threading.active_count() == threads
+        assert warehouse.query("select count(*) from public.numbers").rows == [(0,)]
 
 
 def test_a_second_writer_from_another_home_is_told_to_wait(twins: Twins) -> None:
