@@ -31,9 +31,7 @@ CONNECTION_SETTINGS = {
     "application_name": "application_name",
 }  # fmt: skip
 TYPES = {"varchar": "text", "double": "double precision"}
-ROWS_PER_BATCH = (
-    20_000  # 4 MB of order lines; larger batches were slower, as they leave the processor's cache
-)
+ROWS_PER_BATCH = 20_000  # 4 MB of order lines; batches of 50,000 and more took the client more time
 # Any number, as long as every tillhouse takes the same: advisory locks are counted by database.
 WRITER_LOCK = 7_455_300_117
 UNDEFINED_TABLE, UNDEFINED_SCHEMA = "42P01", "3F000"
