@@ -6,7 +6,7 @@ terminal is narrower than a table, it wraps the line itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -64,10 +64,12 @@ def show_table(
     *,
     empty: str,
     headings: Mapping[str, str] | None = None,
+    texts: Mapping[str, Callable[[Any], str]] | None = None,
 ) -> None:
     """Print rows under a title and column names; `empty` is said where there are none.
 
-    `headings` replaces names of columns that would be hard to read.
+    `headings` replaces names of columns that would be hard to read, `texts` the way in which a column's values that
+    are not null are written.
     """
     listed = [tuple(row) for row in rows]
     if not listed:
@@ -78,7 +80,14 @@ def show_table(
         all(isinstance(row[position], NUMERIC) or row[position] is None for row in listed)
         for position in range(len(columns))
     ]
-    cells = [[cell(value, column) for column, value in zip(columns, row, strict=True)] for row in listed]
+    written = texts or {}
+    cells = [
+        [
+            plain(written[column](value)) if column in written and value is not None else cell(value, column)
+            for column, value in zip(columns, row, strict=True)
+        ]
+        for row in listed
+    ]
     widths = [max(len(row[position]) for row in [names, *cells]) for position in range(len(names))]
     print(title)
     for row in [names, *cells]:

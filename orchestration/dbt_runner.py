@@ -160,6 +160,7 @@ class DbtRunner:
     settings: BuildSettings
     parsed: Any = field(default=None, repr=False)  # dbt's own manifest
     written: Mapping[str, Any] | None = field(default=None, repr=False)  # the same as a dictionary
+    metrics: Mapping[str, Any] | None = field(default=None, repr=False)  # dbt's semantic manifest
 
     def parse(self) -> Mapping[str, Any]:
         """Parse the project (incrementally where dbt can) and return the manifest as a dictionary.
@@ -169,12 +170,22 @@ class DbtRunner:
         """
         self._invoke_parse()
         self.written = json.loads(self.manifest_path.read_text(encoding="utf-8"))
+        self.metrics = json.loads(
+            self.manifest_path.with_name("semantic_manifest.json").read_text(encoding="utf-8")
+        )
         return self.manifest
 
     @property
     def manifest(self) -> Mapping[str, Any]:
         """The manifest as a dictionary, parsed where that has not been done."""
         return self.written if self.written is not None else self.parse()
+
+    @property
+    def semantic_manifest(self) -> Mapping[str, Any]:
+        """Semantic models and metrics as MetricFlow reads them, parsed where that has not been done."""
+        if self.metrics is None:
+            self.parse()
+        return self.metrics or {}
 
     def parses_like(self, settings: BuildSettings) -> bool:
         """Whether the manifest is one that these settings would give."""
@@ -378,6 +389,10 @@ def project_fingerprint(manifest: Mapping[str, Any], settings: BuildSettings) ->
             digest.update((PROJECT_ROOT / node["original_file_path"]).read_bytes())
     for unique_id, macro in sorted(manifest["macros"].items()):
         digest.update(f"{unique_id}\x1f{macro['macro_sql']}".encode())
+    semantics = {**manifest.get("semantic_models", {}), **manifest.get("metrics", {})}
+    for _, semantic in sorted(semantics.items()):
+        told = {name: value for name, value in semantic.items() if name != "created_at"}
+        digest.update(json.dumps(told, sort_keys=True, default=str).encode())
     variables = manifest.get("metadata", {}).get("vars", {})
     digest.update(json.dumps(variables, sort_keys=True, default=str).encode())
     project_file = (PROJECT_ROOT / "dbt_project.yml").read_bytes()

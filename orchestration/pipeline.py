@@ -243,6 +243,7 @@ class Pipeline:
             run_id=self.request.run_id,
             data_fingerprint=operations.data_fingerprint(self.request.home, target=self.request.target),
             project_fingerprint=self._project_fingerprint(),
+            semantic_manifest=self.runner.semantic_manifest,
             target=self.request.target,
         )
         operations.finish_run(

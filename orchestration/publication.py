@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -22,6 +22,8 @@ class Stamp:
     run_id: str
     data_fingerprint: str
     project_fingerprint: str
+    # dbt's: what the metrics over the published tables are.
+    semantic_manifest: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)

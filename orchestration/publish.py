@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from typing import Any
 
 from orchestration.publication import (
     PUBLICATION_TABLE,
@@ -60,6 +62,7 @@ def publish(
     run_id: str,
     data_fingerprint: str,
     project_fingerprint: str,
+    semantic_manifest: Mapping[str, Any] | None = None,
     target: str = "duckdb",
 ) -> Publication:
     """Let readers see these tables of the warehouse. The caller holds the writer's lock.
@@ -70,6 +73,7 @@ def publish(
         run_id: the run that built and tested them.
         data_fingerprint: of the deliveries that went in.
         project_fingerprint: of the models that were built.
+        semantic_manifest: dbt's, with the metrics over these tables; readers get none where it is left out.
         target: which database holds them.
 
     Raises:
@@ -81,7 +85,7 @@ def publish(
             "the project has no public tables", remedy="see models/marts", rule="no_marts"
         )
     publication = open_publisher(home, target).publish(
-        tables, Stamp(run_id, data_fingerprint, project_fingerprint)
+        tables, Stamp(run_id, data_fingerprint, project_fingerprint, semantic_manifest or {})
     )
     logger.info("published %d tables with %d rows", publication.tables, publication.rows)
     return publication

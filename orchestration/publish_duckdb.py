@@ -33,6 +33,7 @@ from orchestration.publish_parts import (
     ranges_to_write,
     sync,
 )
+from orchestration.semantic_manifest import MANIFEST_TABLE, for_readers
 from settings.errors import NotFoundError
 from settings.home import Home
 
@@ -196,6 +197,11 @@ class _Draft:
                 stamp.project_fingerprint, len(tables), rows, str(self.publisher.home.root),
             ],
         )  # fmt: skip
+        if stamp.semantic_manifest:
+            text = for_readers(stamp.semantic_manifest, lambda schema: schema)
+            self.connection.execute(
+                f"create table {MANIFEST_TABLE} as select sha256($1) as fingerprint, $1 as content", [text]
+            )
         if self.files:
             # The files' entries in their folders must be on the disk before a catalogue names them.
             folder = self.publisher.home.published_files

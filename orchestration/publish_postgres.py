@@ -8,6 +8,7 @@ since the tables do.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from ingestion.warehouses import open_warehouse
 from ingestion.warehouses.base import MissingTableError, Warehouse
 from orchestration.change_marks import advance, newest_sequences, taken_sequences
 from orchestration.publication import PUBLICATION_TABLE, Publication, PublicTable, Stamp
+from orchestration.semantic_manifest import MANIFEST_TABLE, for_readers
 from serving.access import postgres as access
 from serving.access.policy import load_policy
 from settings.errors import BusyError, ConfigurationError, NotFoundError, UnavailableError
@@ -126,6 +128,9 @@ class _Transaction:
         self.warehouse.execute(
             f"create table if not exists {PUBLICATION_TABLE} (run_id text, published_at timestamp,"
             " data_fingerprint text, project_fingerprint text, table_count bigint, row_count bigint)"
+        )
+        self.warehouse.execute(
+            f"create table if not exists {MANIFEST_TABLE} (fingerprint text, content text)"
         )
         self.warehouse.execute(
             "create table if not exists publication.tables (schema_name text, table_name text, row_count bigint)"
@@ -300,6 +305,13 @@ class _Transaction:
                 stamp.project_fingerprint, len(self.tables), total,
             ],
         )  # fmt: skip
+        if stamp.semantic_manifest:
+            text = for_readers(stamp.semantic_manifest, reader_schema)
+            self.warehouse.execute(f"delete from {MANIFEST_TABLE}")
+            self.warehouse.execute(
+                f"insert into {MANIFEST_TABLE} (fingerprint, content) values (?, ?)",
+                [hashlib.sha256(text.encode()).hexdigest(), text],
+            )
         return Publication(
             stamp.run_id,
             published_at,
