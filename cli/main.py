@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from cli import access, doctor, ledger, quarantine, runs
+from cli import access, doctor, ledger, metrics, quarantine, runs
 from cli.rendering import plain
 from settings.errors import ConfigurationError, ExitCode, TillhouseError
 
@@ -38,6 +38,9 @@ EXTRAS = {
     "dagster_dbt": "orchestration",
     "dagster_shared": "orchestration",
     "dbt": "warehouse",
+    "metricflow": "serving",
+    "metricflow_semantics": "serving",
+    "psycopg2": "postgres",
 }
 
 
@@ -59,6 +62,7 @@ app = typer.Typer(
 )
 runs.register(app)
 ledger.register(app)
+metrics.register(app)
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(access.access_app, name="access")
 app.add_typer(access.keys_app, name="keys")

@@ -36,11 +36,15 @@ class Output(StrEnum):
 
 
 Metrics = Annotated[list[str], typer.Argument(help="Names of metrics; `tillhouse metrics` lists them.")]
-By = Annotated[str, typer.Option("--by", help="Dimensions and at most one period, with commas: month,location")]
+By = Annotated[
+    str, typer.Option("--by", help="Dimensions and at most one period, with commas: month,location")
+]
 Filters = Annotated[
     list[str] | None, typer.Option("--filter", help='Condition, may be given again: "location in A,B"')
 ]
-Order = Annotated[str, typer.Option("--order", help="Columns to sort by; a minus sorts downwards: -net_revenue")]
+Order = Annotated[
+    str, typer.Option("--order", help="Columns to sort by; a minus sorts downwards: -net_revenue")
+]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Most rows.")]
 Format = Annotated[Output, typer.Option("--format", help="How the rows are written.")]
 To = Annotated[Path | None, typer.Option("--to", help="File to write. [default: the terminal]")]
@@ -55,6 +59,7 @@ def register(main: typer.Typer) -> None:
 
 def query(
     metrics: Metrics,
+    *,
     by: By = "",
     filters: Filters = None,
     order: Order = "",

@@ -113,7 +113,7 @@ def _dimensions(model: Mapping[str, Any]) -> Iterator[DimensionInfo]:
     for dimension in model["dimensions"]:
         meta = (dimension.get("config") or {}).get("meta") or {}
         is_time = dimension["type"] == "time"
-        if is_time and not meta.get("public"):
+        if meta.get("hidden") or (is_time and not meta.get("public")):
             continue  # dates of events are asked for by grain
         yield DimensionInfo(
             name=dimension["name"],

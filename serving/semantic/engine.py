@@ -262,13 +262,16 @@ class SemanticEngine:
         inner = _MARK.sub(
             lambda found: f"${int(found[1]) + 1}", _without_comments(explained.sql_statement.sql)
         )
-        selected = [f"{TIME}__{query.grain} as {query.grain}"] if query.grain else []
+        selected = [f"cast({TIME}__{query.grain} as date) as {query.grain}"] if query.grain else []
         selected += [f"{path} as {name}" for name, path in paths.items()]
         selected += [f"{metric} as {name}" for name, metric in asked.items()]
         order = [(one.column, one.descending) for one in query.order_by]
         named = {column for column, _ in order}
         order += [(column, False) for column in _columns(query)[: -len(query.metrics)] if column not in named]
         sql = f"select {', '.join(selected)}\nfrom (\n{inner}\n) as answer"
+        if group_by:
+            # A growth rate would have a row for the period after the last.
+            sql += "\nwhere " + " or ".join(f"{metric} is not null" for metric in asked.values())
         if order:
             sql += "\norder by " + ", ".join(
                 f"{self._sorted(column, paths)}{' desc' if descending else ''} nulls last"

@@ -151,6 +151,7 @@ class _DuckDBSnapshot:
     def _rows(self, statement: Statement, timeout_seconds: float | None) -> Rows:
         cursor = self.opened.connection.cursor()
         try:
+            cursor.execute("use published")  # a cursor begins in the database in memory
             with _interrupting(cursor.interrupt, timeout_seconds):
                 return cursor.execute(statement.sql, list(statement.parameters)).fetchall()
         except duckdb.InterruptException as error:

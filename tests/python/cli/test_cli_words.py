@@ -63,6 +63,8 @@ def test_all_commands_that_the_guide_names_are_there() -> None:
             ("withdraw",),
             ("reload",),
             ("doctor",),
+            ("query",),
+            ("metrics", "explain"),
         ]
         + [("quarantine", name) for name in ("list", "show", "export")]
         + [("access", name) for name in ("show", "apply", "assign")]
