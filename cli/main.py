@@ -27,7 +27,7 @@ Exit codes:  0 done                                  4 a delivery was refused
              1 a fault of tillhouse                  5 models or tests failed, nothing published
              2 wrong words                           6 another run is writing
              3 feeds, profile or home folder wrong   7 not found
-                                                     8 the database server cannot be reached
+                                                     8 a server or a bucket cannot be reached
                                                      9 the access policy does not allow it
 """
 # Packages of the extras: whoever only loads files or reads marts has not installed them.

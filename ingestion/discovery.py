@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from ingestion.batch_record import BatchRecord, write_record
 from ingestion.feed import Feed
-from ingestion.landing import LandingObject, LandingStore, Listing, ObjectNotReadyError
+from ingestion.landing import LandingObject, LandingStore, Listing, ObjectNotReadyError, PolledStore
 from ingestion.ledger import Arrival, LedgerEntry, make_batch_id, number_arrivals
 from ingestion.preflight import ManifestFacts, content_digest, read_manifest
 from ingestion.report import BatchResult, WaitingFile
@@ -47,9 +48,17 @@ class Discovery:
         self._seen_at = seen_at
         self._known = self._ledger.entries(feed.name)
         self._retry = self._ledger.to_try_again(feed.name, feed_fingerprint(feed))
+        # What is pending was not read to its end by anybody: it is read again.
+        self._by_version = {
+            (entry.object_name, entry.object_version): entry.content_sha256
+            for entry in self._known
+            if entry.object_version is not None and entry.status != "pending"
+        }
         self._new: list[LedgerEntry] = []
         self._changed: list[LedgerEntry] = []
+        self._renewed: list[LedgerEntry] = []
         self._rejected: list[LedgerEntry] = []
+        self._forgotten: list[LedgerEntry] = []
         self.candidates: list[Candidate] = []
         self.files_seen = 0
         self.files_known = 0
@@ -80,12 +89,15 @@ class Discovery:
 
     def write(self) -> None:
         """Write new and changed entries, inside the caller's transaction."""
+        for entry in self._forgotten:
+            self._ledger.delete(entry.batch_id)
+            shutil.rmtree(self._session.folder(entry), ignore_errors=True)
         for entry in self._new:
             if entry.status == "duplicate":
                 # By its names a content is kept in `replace` feeds; a rebuild must know them all.
                 write_record(self._session.folder(entry), BatchRecord(entry, (), self.feed.company))
         self._ledger.insert(self._new)
-        for entry in self._changed:
+        for entry in (*self._renewed, *self._changed):
             self._ledger.update(entry)
         for entry in self._rejected:
             self._session.loader.reject(entry, ingested_at=self._session.started_at)
@@ -95,9 +107,27 @@ class Discovery:
         folder = self.feed.local_folder()
         if folder is not None and not folder.exists() and folder.is_relative_to(self._session.home.root):
             return Listing((), ())  # a folder of ours that nothing was put into yet
+        if isinstance(self._store, PolledStore):
+            self._store.poll(self._loaded_version(), self._session.work)
         return self._store.list_objects(self.feed.glob)
 
+    def _loaded_version(self) -> str | None:
+        """Up to where the feed has been taken in. What was taken back by hand counts, unless it is to come again."""
+        done = [
+            entry
+            for entry in self._known
+            if entry.status == "loaded" or (entry.status == "withdrawn" and entry.batch_id not in self._retry)
+        ]
+        return max(done, key=lambda entry: entry.order).object_version if done else None
+
+    def _version(self, item: LandingObject) -> str | None:
+        """What the ledger remembers of this content beside its hash."""
+        return item.version if self._store.versions_tell_content else None
+
     def _digest(self, item: LandingObject) -> str:
+        known = self._by_version.get((item.safe_name, self._version(item) or ""))
+        if known is not None:
+            return known
         with self._store.open(item, self._session.work) as opened:
             digest = content_digest(opened.stream)
             opened.check_unchanged()
@@ -131,6 +161,7 @@ class Discovery:
         """Record a known content once per new name; in `replace` feeds also when a name comes back to it."""
         name = item.safe_name
         named = [entry for entry in same if entry.object_name == name]
+        self._note_version(item, named)
         if named and (self.feed.same_name != "replace" or self._is_newest(name, digest)):
             return
         entry = LedgerEntry(
@@ -147,9 +178,16 @@ class Discovery:
             message=f"the same content as {main.object_name!r}, batch {main.batch_id}",
             duplicate_of=main.batch_id,
             run_id=self._session.run_id,
+            object_version=self._version(item),
         )
         self._new.append(entry)
         self.results.append(result_of(entry, ()))
+
+    def _note_version(self, item: LandingObject, named: Sequence[LedgerEntry]) -> None:
+        """Know the same content next time without reading it, when it was put there again."""
+        version = self._version(item)
+        if version is not None and named and all(entry.object_version != version for entry in named):
+            self._renewed.append(replace(named[-1], object_version=version))
 
     def _stated_time(self, item: LandingObject) -> datetime | None:
         """The delivery time in the name of a file that is not loaded itself; it need not have one."""
@@ -184,6 +222,7 @@ class Discovery:
             first_seen_at=self._seen_at,
             status="pending",
             run_id=self._session.run_id,
+            object_version=self._version(item),
         )
         arrived = self._with_arrival(item, entry)
         if arrived is None:
@@ -270,6 +309,9 @@ class Discovery:
         contents = {digest for _, digest in present}
         for entry in self._known:
             if entry.status == "pending" and entry.content_sha256 not in contents:
+                if isinstance(self._store, PolledStore):
+                    self._forgotten.append(entry)  # its rows are in what was polled now
+                    continue
                 can_be_replayed = self._session.can_be_replayed(entry)
                 way_out = f"{'reload --batch' if can_be_replayed else 'withdraw'} {entry.batch_id}"
                 self.waiting.append(

@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from ingestion.contract import Contract, load_contracts
 from ingestion.currencies import ISO_4217
 from ingestion.date_formats import compile_format
+from ingestion.locations import SCHEMES, FolderLocation, read_location
 from ingestion.object_names import safe_name
 from settings.errors import ConfigurationError, DataRejectedError
 from settings.home import Home
@@ -167,12 +168,37 @@ class Manifest(_Model):
     delivered_at: str = "delivered_at"
 
 
+class TableSource(_Model):
+    """A table that is read bit by bit: rows whose watermark is beyond the last one that was loaded.
+
+    Attributes:
+        name: `table` or `schema.table`.
+        columns: those that are read; all of the table without.
+        watermark: a column that a change of the row raises: a timestamp, a date or a whole number.
+        overlap: how far below the last watermark is read again, since a row may be committed after a later one:
+            "15 minutes", "1 day"; for numbers, "1000".
+    """
+
+    name: str = Field(pattern=r"^[^.\s\x00]+(\.[^.\s\x00]+)?\z")
+    columns: tuple[str, ...] = ()
+    watermark: str = Field(min_length=1)
+    overlap: str = Field(pattern=r"^[0-9]{1,9}( (second|minute|hour|day)s?)?\z")
+
+
+# What a table gives is written by us, in one way; these settings have nothing to say about it.
+SETTINGS_OF_FILES = (
+    "glob", "format", "delimiter", "quote", "encoding", "header", "column_names", "timestamp_format", "date_format",
+    "decimal_mark", "thousands_mark", "delivery_time", "delivery_mode", "same_name", "trailer", "manifest",
+)  # fmt: skip
+
+
 class Feed(_Model):
     """One feed: one kind of file of one company.
 
     Attributes:
         source_path: the feed file that this feed was read from.
-        location: absolute URI once loaded: `file:///...`, `s3://...`, `gdrive://...`.
+        location: absolute URI once loaded: `file:///...`, `s3://...`, `postgres://...`.
+        table: of a database: what is read of it.
         glob: of object names below the location.
         format: `csv`, `whitespace` (runs of blanks and tabs), `jsonl` or `parquet`. Compression is found out
             from the content.
@@ -197,6 +223,7 @@ class Feed(_Model):
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*\z", max_length=60)
     source_path: Path
     location: str
+    table: TableSource | None = None
     glob: str = "*"
     format: Literal["csv", "whitespace", "jsonl", "parquet"] = "csv"
     delimiter: str = ","
@@ -387,6 +414,7 @@ def _feed_of_entry(
     for key, model in (
         ("delivery_time", DeliveryTime),
         ("quarantine_threshold", QuarantineThreshold),
+        ("table", TableSource),
         ("trailer", Trailer),
         ("manifest", Manifest),
     ):
@@ -503,6 +531,7 @@ def _check_feed(file: Path, where: str, feed: Feed) -> None:
     _check_format(file, f"{where}.date_format", feed.date_format)
     if feed.thousands_mark and feed.thousands_mark == feed.decimal_mark:
         raise _mistake(file, f"{where}.thousands_mark", "must differ from decimal_mark")
+    _check_table(file, where, feed)
     names = [entity.entity for entity in feed.entities]
     for name in names:
         if names.count(name) > 1:
@@ -524,6 +553,24 @@ def _check_feed(file: Path, where: str, feed: Feed) -> None:
         raise _mistake(file, f"{where}.column_names", f"{feed.format} files name their own columns")
     if has_lines and not feed.header:
         _check_named_columns(file, where, feed)
+
+
+def _check_table(file: Path, where: str, feed: Feed) -> None:
+    is_database = feed.location.startswith("postgres://")
+    if feed.table is None:
+        if is_database:
+            raise _mistake(file, f"{where}.table", "is missing: it says what is read of the database")
+        return
+    if not is_database:
+        raise _mistake(file, f"{where}.table", "goes with a postgres:// location")
+    for name in SETTINGS_OF_FILES:
+        if getattr(feed, name) != Feed.model_fields[name].get_default():
+            raise _mistake(
+                file, f"{where}.{name}", "says how files are written; rows of a table come as they are"
+            )
+    for name in feed.table.columns:
+        if feed.table.columns.count(name) > 1 or not name:
+            raise _mistake(file, f"{where}.table.columns", f"{name!r} is empty or listed twice")
 
 
 def _check_named_columns(file: Path, where: str, feed: Feed) -> None:
@@ -571,15 +618,20 @@ def _absolute_location(file: Path, place: str, location: str, home: Home) -> str
     location = re.sub(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}", value, location)
     scheme, separator, rest = location.partition("://")
     if not separator:
-        raise _mistake(file, place, f"{location!r} needs a scheme: file://, s3:// or gdrive://")
-    if scheme not in {"file", "s3", "gdrive"}:
-        raise _mistake(file, place, f"no store for {scheme}://", ("file", "s3", "gdrive"), scheme)
+        raise _mistake(file, place, f"{location!r} needs a scheme: file://, s3:// or postgres://")
+    if scheme not in SCHEMES:
+        raise _mistake(file, place, f"no store for {scheme}://", SCHEMES, scheme)
     if not rest:
         raise _mistake(file, place, "names no folder")
-    if scheme != "file":
-        return location
-    folder = Path(rest).expanduser()
-    return f"file://{folder if folder.is_absolute() else home.root / folder}"
+    if scheme == "gdrive":
+        return location  # told when it is to be read: other feeds of the file can be
+    try:
+        found = read_location(location, home)
+    except ConfigurationError as error:
+        raise ConfigurationError(
+            f"feed file {file.name}: {place}: {error.problem}", remedy=error.remedy, rule="feed_file"
+        ) from None
+    return f"file://{found.folder}" if isinstance(found, FolderLocation) else location
 
 
 def _pattern_with_group(pattern: str) -> str:

@@ -25,7 +25,8 @@ REPLACED = "replaced"  # rule of a delivery that a newer file of the same name h
 class LedgerEntry:
     """One row of `ops.load_ledger`. Times are aware and in UTC here, naive in the table.
 
-    `bronze_paths` maps entity → path below the bronze folder.
+    `bronze_paths` maps entity → path below the bronze folder. `object_version` is what the store called this content
+    of the object, where an equal version means equal content.
     """
 
     batch_id: str
@@ -47,6 +48,7 @@ class LedgerEntry:
     contract_version: str | None = None
     loaded_at: datetime | None = None
     bronze_paths: dict[str, str] | None = None
+    object_version: str | None = None
 
     @property
     def arrived_at(self) -> datetime:

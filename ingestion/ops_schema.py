@@ -47,6 +47,7 @@ OPS_TABLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("contract_version", "varchar"),
         ("loaded_at", "timestamp"),
         ("bronze_paths", "varchar"),
+        ("object_version", "varchar"),
     ),
     # One row per batch and entity.
     LOAD_ENTITY_COUNTS: (

@@ -54,7 +54,7 @@ class IngestionService:
         self._feeds = tuple(feeds)
         self._engine = engine
         self._target = target
-        self._stores = {feed.name: open_store(feed.location, home) for feed in feeds}
+        self._stores = {feed.name: open_store(feed, home) for feed in feeds}
 
     def ingest(self, run_id: str) -> IngestionReport:
         """Load every new file. What is wrong with one file stays with that file.

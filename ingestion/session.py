@@ -38,7 +38,7 @@ from settings.errors import DataRejectedError, NotFoundError
 from settings.home import Home
 
 # Changing these does not change what a file's rows become, so it is no reason to try a rejected file again.
-SETTINGS_BESIDE_CONTENT = {"source_path", "location", "glob", "required", "allow_empty"}
+SETTINGS_BESIDE_CONTENT = {"source_path", "location", "table", "glob", "required", "allow_empty"}
 
 
 @dataclass

@@ -141,8 +141,8 @@ def landing_fingerprint(home: Home) -> str:
     """A hash over the names and versions of all that lies in the landing folders now."""
     digest = hashlib.sha256()
     for feed in load_feeds(feeds_path(home), home):
-        for item in open_store(feed.location, home).list_objects(feed.glob).objects:
-            digest.update(f"{feed.name}\x1f{item.name}\x1f{item.version}\n".encode())
+        for state in open_store(feed, home).state(feed.glob):
+            digest.update(f"{feed.name}\x1f{state}\n".encode())
     return digest.hexdigest()
 
 

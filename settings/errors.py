@@ -15,12 +15,12 @@ class ExitCode(IntEnum):
     OK = 0
     INTERNAL = 1  # a fault of ours: run again with --debug and report it
     USAGE = 2  # the command's words are off
-    CONFIGURATION = 3  # a feed file, a contract, a profile or the home folder is wrong
+    CONFIGURATION = 3  # a feed file, a contract, a profile, the home folder or an access right is wrong
     DATA_REJECTED = 4  # a file or a batch was refused; the rest may have been loaded
     BUILD_FAILED = 5  # models or error-level tests failed; the former marts stay published
     BUSY = 6  # another run holds the warehouse
     NOT_FOUND = 7  # no such batch, feed, warehouse or published file
-    UNAVAILABLE = 8  # the database server cannot be reached, or ended the connection
+    UNAVAILABLE = 8  # a server or a bucket cannot be reached, or ended the connection
     DENIED = 9  # the access policy does not allow it
 
 
@@ -77,8 +77,14 @@ class BusyError(TillhouseError):
     exit_code = ExitCode.BUSY
 
 
+class AccessError(TillhouseError):
+    """A server or a bucket does not let us in; trying again would change nothing."""
+
+    exit_code = ExitCode.CONFIGURATION
+
+
 class UnavailableError(TillhouseError, ConnectionError):
-    """The database server cannot be reached or has ended the connection; it may come back."""
+    """A database server or an object store cannot be reached or has ended the connection; it may come back."""
 
     exit_code = ExitCode.UNAVAILABLE
 

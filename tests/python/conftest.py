@@ -15,6 +15,7 @@ from typing import Any
 import duckdb
 import pytest
 from postgres_server import postgres_database, postgres_server  # noqa: F401  (fixtures for every test)
+from s3_server import pauses, s3_bucket, s3_server  # noqa: F401  (fixtures for every test)
 
 from sample_data.generator import generate
 from sample_data.plan import SamplePlan

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ingestion.landing import FolderStore, LandingObject, ObjectNotReadyError, open_store
+from ingestion.landing import FolderStore, LandingObject, ObjectNotReadyError
+from ingestion.locations import BucketLocation, DatabaseLocation, FolderLocation, read_location
 from settings.errors import ConfigurationError
 from settings.home import Home
 
@@ -189,22 +190,44 @@ def test_a_manifest_is_read_only_when_it_is_a_small_regular_file(folder: Path) -
 @pytest.mark.parametrize(
     ("location", "said"),
     [
-        ("s3://bucket/prefix", "s3:// place, which this version cannot read"),
         ("gdrive://abc", "gdrive:// place"),
         ("ftp://host/x", "unknown scheme"),
         ("landing/x", "what kind of place"),
+        ("s3://key:c0ffee@bucket/prefix", "holds credentials"),
+        ("s3://bucket/x?X-Amz-Signature=c0ffee", "holds credentials"),
+        ("s3://Bucket_/x", "no name of a bucket"),
+        ("postgres://user:c0ffee@host/shop", "holds a password"),
+        ("postgres://user@host/shop?password=c0ffee", "holds a password"),
+        ("postgres://user@host/shop?options=-cx", "knows no 'options'"),
+        ("postgres://user@host:port/shop", "no number"),
+        ("postgres://user@host", "names no database"),
     ],
 )
 def test_a_place_that_cannot_be_read_is_a_clear_error(tmp_path: Path, location: str, said: str) -> None:
+    """Before anything is asked of it, and without repeating a secret that should not stand there."""
     with pytest.raises(ConfigurationError, match=said) as caught:
-        open_store(location, Home(tmp_path))
+        read_location(location, Home(tmp_path))
     assert caught.value.remedy
+    assert "c0ffee" not in str(caught.value)
+
+
+def test_locations_are_taken_apart(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    assert read_location("file:///srv/drop", home) == FolderLocation(Path("/srv/drop"))
+    assert read_location("s3://bucket", home) == BucketLocation("bucket", "")
+    assert read_location("s3://bucket/a/b/", home) == BucketLocation("bucket", "a/b/")
+    assert read_location("postgres://a%40b@host:5433/shop?sslmode=verify-full", home) == DatabaseLocation(
+        {"host": "host", "port": "5433", "user": "a@b", "dbname": "shop", "sslmode": "verify-full"}
+    )
+    assert read_location("postgres:///?service=shop", home) == DatabaseLocation({"service": "shop"})
 
 
 def test_relative_folders_are_below_the_home_and_a_missing_one_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "landing" / "shop").mkdir(parents=True)
     (tmp_path / "landing" / "shop" / "a.csv").write_text("x")
-    store = open_store("file://landing/shop", Home(tmp_path))
+    found = read_location("file://landing/shop", Home(tmp_path))
+    assert isinstance(found, FolderLocation)
+    store = FolderStore(found.folder)
     assert [item.name for item in store.list_objects("*").objects] == ["a.csv"]
     with pytest.raises(ConfigurationError, match="does not exist"):
-        open_store(f"file://{tmp_path}/absent", Home(tmp_path)).list_objects("*")
+        FolderStore(tmp_path / "absent").list_objects("*")

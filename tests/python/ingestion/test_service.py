@@ -824,8 +824,8 @@ def test_a_place_or_an_engine_that_does_not_exist_is_told_before_anything_happen
         service.IngestionService(shop.home, [], engine="abacus").ingest("run")
     with pytest.raises(ConfigurationError):
         service.IngestionService(shop.home, [], target="oracle").ingest("run")
-    shop.change(location="s3://bucket/prefix")
-    with pytest.raises(ConfigurationError, match="s3://"):
+    shop.change(location="gdrive://folder")
+    with pytest.raises(ConfigurationError, match="gdrive://"):
         shop.run()
 
 

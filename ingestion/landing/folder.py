@@ -1,8 +1,4 @@
-"""Where files arrive: listing them, and reading one without being fooled by its name or by an upload.
-
-A store lists objects and opens one of them. The object's name is data: no local path is ever built from it, and
-what is kept in the ledger and shown to people is its `safe_name`.
-"""
+"""A folder of this machine: reading a file without being fooled by its name or by an upload."""
 
 from __future__ import annotations
 
@@ -10,149 +6,38 @@ import contextlib
 import fcntl
 import hashlib
 import os
-import re
 import signal
 import stat
 import sys
-import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
+from ingestion.landing.base import (
+    HIDDEN_STARTS,
+    UNFINISHED_SUFFIXES,
+    LandingObject,
+    Listing,
+    ObjectNotReadyError,
+    SkippedObject,
+    glob_parts,
+    matches_file,
+    printable_name,
+    refusal,
+)
 from ingestion.object_names import safe_name
 from settings.errors import ConfigurationError
-from settings.home import Home
 
-# What browsers, scp wrappers, rsync and editors write while a file is not finished.
-UNFINISHED_SUFFIXES = (
-    ".part", ".partial", ".tmp", ".temp", ".filepart", ".crdownload", ".uploading", ".download", ".swp", "~",
-)  # fmt: skip
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-LATER_STORES = ("s3", "gdrive", "postgres", "postgresql")
-
-
-class ObjectNotReadyError(Exception):
-    """The object changed, vanished or is still being written: the next run takes it."""
-
-    def __init__(self, object_name: str, reason: str) -> None:
-        self.object_name = safe_name(object_name)
-        super().__init__(f"{self.object_name!r}: {reason}")
-        self.reason = reason
-
-
-@dataclass(frozen=True)
-class LandingObject:
-    """One object as it was listed.
-
-    Attributes:
-        name: name below the location, with `/` between folders.
-        size_bytes: size when listed.
-        modified_at: aware, UTC; the store's time of the last change.
-        version: opaque text that differs whenever the store may hold other content under this name.
-    """
-
-    name: str
-    size_bytes: int
-    modified_at: datetime
-    version: str
-
-    @property
-    def safe_name(self) -> str:
-        """The name as it is kept and shown."""
-        return safe_name(self.name)
-
-
-@dataclass(frozen=True)
-class SkippedObject:
-    """A name (as it is shown) that matched and was not taken, with the reason in words."""
-
-    name: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Listing:
-    """Objects in the order of their names, and what matched but was left alone."""
-
-    objects: tuple[LandingObject, ...]
-    skipped: tuple[SkippedObject, ...]
-
-
-class OpenedObject(Protocol):
-    """An object that is being read.
-
-    `stream` is at its first byte; `path` is a local path, named by hash, that holds the same bytes while the
-    object is open.
-    """
-
-    @property
-    def stream(self) -> BinaryIO: ...
-
-    @property
-    def path(self) -> Path: ...
-
-    def check_unchanged(self) -> None:
-        """Raise ObjectNotReadyError when the content may have changed since the listing."""
-
-
-class LandingStore(Protocol):
-    """What a place for incoming files must offer."""
-
-    def list_objects(self, glob: str) -> Listing:
-        """Finished objects whose name matches, in the order of their names.
-
-        Raises:
-            ConfigurationError: when the place does not exist or may not be read.
-        """
-
-    def open(self, item: LandingObject, work: Path) -> contextlib.AbstractContextManager[OpenedObject]:
-        """Open one listed object for reading; local names are made below `work`.
-
-        Raises:
-            ObjectNotReadyError: when it is not what was listed, or somebody is writing to it.
-        """
-
-    def read_companion(self, name: str, limit_bytes: int) -> bytes | None:
-        """The content of a small object beside the data (a manifest), None when it is not there (yet)."""
-
-
-def open_store(location: str, home: Home) -> LandingStore:
-    """The store of a feed's location.
-
-    Args:
-        location: `file://folder` (below the home folder) or `file:///absolute/folder`.
-        home: the folder that relative locations are below.
-
-    Raises:
-        ConfigurationError: for a location of a kind that is not known (yet).
-    """
-    scheme, separator, rest = location.partition("://")
-    if not separator:
-        raise ConfigurationError(
-            f"the location {location!r} does not say what kind of place it is",
-            remedy="write file://folder for a folder below TILLHOUSE_HOME, or file:///absolute/folder",
-            rule="location",
-        )
-    scheme = scheme.lower()
-    if scheme != "file":
-        known = scheme in LATER_STORES
-        raise ConfigurationError(
-            f"the location {location!r} is a {scheme}:// place, which this version cannot read"
-            if known
-            else f"the location {location!r} begins with an unknown scheme {scheme}://",
-            remedy="copy the files to a folder and use file://folder",
-            rule="location",
-        )
-    folder = Path(rest).expanduser()
-    return FolderStore(folder if folder.is_absolute() else home.root / folder)
 
 
 class FolderStore:
     """A folder of this machine. Only regular files count: no links, pipes, folders or hidden files."""
+
+    versions_tell_content = False  # a file may be written to through a mapping, and a disk may be restored
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -226,6 +111,11 @@ class FolderStore:
                 return None
             return stream.read(limit_bytes)
 
+    def state(self, glob: str) -> Iterator[str]:
+        """See `LandingStore.state`."""
+        for item in self.list_objects(glob).objects:
+            yield f"{item.name}\x1f{item.version}"
+
 
 class _OpenedFile:
     def __init__(self, item: LandingObject, stream: BinaryIO, path: Path, source: Path) -> None:
@@ -265,50 +155,25 @@ def _look_at(
         status = entry.stat(follow_symlinks=False)
     except FileNotFoundError:
         return None
-    if base.startswith((".", "~$")) or stat.S_ISDIR(status.st_mode):
+    if base.startswith(HIDDEN_STARTS) or stat.S_ISDIR(status.st_mode):
         return None
-    shown = printable_name(name)
-    reason = ""
-    if base.lower().endswith(UNFINISHED_SUFFIXES):
-        reason = "its name says that it is not finished"
-    elif shown != name:
-        reason = "its name holds characters that are not text"
-    elif not stat.S_ISREG(status.st_mode):
+    reason = refusal(name)
+    if not reason and not stat.S_ISREG(status.st_mode):
         reason = "it is not a regular file"
-    else:
+    if not reason:
         # An editor's backup ("x.csv~") lies beside a finished file; the other endings lie beside unfinished ones.
         for suffix in UNFINISHED_SUFFIXES[:-1]:
             if base + suffix in siblings:
                 reason = f"{safe_name(base + suffix)} beside it says that it is not finished"
     if reason:
-        return SkippedObject(safe_name(shown), reason)
+        return SkippedObject(safe_name(printable_name(name)), reason)
     modified_at = EPOCH + timedelta(microseconds=status.st_mtime_ns // 1000)
     return LandingObject(name, status.st_size, modified_at, _version(status))
 
 
-def printable_name(name: str) -> str:
-    """The name with control characters, direction overrides and undecodable bytes spelled as escapes."""
-    return "".join(_printable(character) for character in name)
-
-
-def _printable(character: str) -> str:
-    if unicodedata.category(character) in {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}:
-        return f"\\u{ord(character):04x}"
-    return character
-
-
 def _matching_entries(folder: Path, glob: str) -> Iterator[tuple[str, os.DirEntry[str], frozenset[str]]]:
     """Entries whose path below the folder matches, without following links to folders."""
-    parts = [part for part in re.split("/+", glob) if part not in {"", "."}]
-    if not parts or ".." in parts:
-        raise ConfigurationError(
-            f"the glob {glob!r} does not name files below the feed's location",
-            remedy='use a pattern such as "*.csv" or "2026/*/orders_*.csv"',
-            rule="glob",
-        )
-    if parts[-1] == "**":
-        parts.append("*")
-    yield from _walk(folder, "", parts)
+    yield from _walk(folder, "", glob_parts(glob))
 
 
 def _walk(
@@ -324,17 +189,11 @@ def _walk(
         if pattern == "**":
             if is_folder and not entry.name.startswith("."):
                 yield from _walk(folder / entry.name, f"{path}/", parts)
-        elif fnmatchcase(entry.name, pattern):
-            if rest and is_folder:
+        elif rest:
+            if is_folder and fnmatchcase(entry.name, pattern):
                 yield from _walk(folder / entry.name, f"{path}/", rest)
-            elif not rest:
-                yield path, entry, names
-        elif not rest and entry.name.lower().endswith(UNFINISHED_SUFFIXES):
-            stem = next(
-                entry.name[: -len(end)] for end in UNFINISHED_SUFFIXES if entry.name.lower().endswith(end)
-            )
-            if fnmatchcase(stem, pattern):
-                yield path, entry, names
+        elif matches_file(entry.name, pattern):
+            yield path, entry, names
     if pattern == "**" and rest:
         yield from _walk(folder, prefix, rest)
 
