@@ -34,6 +34,8 @@ Exit codes:  0 done                                  4 a delivery was refused
 EXTRAS = {
     "adbc_driver_manager": "postgres",
     "adbc_driver_postgresql": "postgres",
+    "boto3": "s3",
+    "botocore": "s3",
     "dagster": "orchestration",
     "dagster_dbt": "orchestration",
     "dagster_shared": "orchestration",

@@ -18,7 +18,6 @@ from ingestion.landing.base import (
 )
 from ingestion.landing.folder import FolderStore
 from ingestion.locations import BucketLocation, DatabaseLocation, FolderLocation, read_location
-from settings.extras import needs_extra
 from settings.home import Home
 
 __all__ = [
@@ -31,16 +30,17 @@ def open_store(feed: Feed, home: Home) -> LandingStore:
     """The store of a feed's location. Nothing is asked of the place yet.
 
     Raises:
-        ConfigurationError: for a location of a kind that is not known (yet), or whose package is missing.
+        ConfigurationError: for a location of a kind that is not known (yet).
+        ModuleNotFoundError: when the package that the kind needs is not installed.
     """
     match read_location(feed.location, home):
         case FolderLocation(folder):
             return FolderStore(folder)
         case BucketLocation(bucket, prefix):
-            with needs_extra("s3", "s3:// locations"):
-                from ingestion.landing.s3 import S3Store
+            from ingestion.landing.s3 import S3Store
+
             return S3Store(bucket, prefix)
         case DatabaseLocation() as database:
-            with needs_extra("postgres", "postgres:// locations"):
-                from ingestion.landing.relational import RelationalStore
+            from ingestion.landing.relational import RelationalStore
+
             return RelationalStore(database, feed)

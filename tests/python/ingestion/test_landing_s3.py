@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import importlib
 import tracemalloc
 from pathlib import Path
 
@@ -17,7 +16,6 @@ from ingestion.landing import FolderStore, LandingObject, ObjectNotReadyError
 from ingestion.landing.s3 import S3Store
 from ingestion.retries import ATTEMPTS
 from settings.errors import AccessError, ConfigurationError, ExitCode, TillhouseError, UnavailableError
-from settings.extras import needs_extra
 
 CONTENT = b"id,amount\n" + b"".join(b"%05d,10.00\n" % number for number in range(2_000))
 
@@ -396,15 +394,6 @@ def test_a_compressed_object_stays_compressed(store: S3Store, s3_bucket: S3Bucke
     packed = gzip.compress(CONTENT)
     s3_bucket.client.put_object(Bucket=s3_bucket.name, Key="shop/a.csv", Body=packed, ContentEncoding="gzip")
     assert content_of(store, work) == packed
-
-
-def test_a_missing_package_says_what_to_install() -> None:
-    with (
-        pytest.raises(ConfigurationError, match="no_such_package") as caught,
-        needs_extra("s3", "s3:// locations"),
-    ):
-        importlib.import_module("no_such_package")
-    assert "tillhouse[s3]" in caught.value.remedy
 
 
 def assert_tells(error: TillhouseError, where: str) -> None:
