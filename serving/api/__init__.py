@@ -1,0 +1,1 @@
+"""The metrics API: figures of the published warehouse over HTTP, for programs."""
