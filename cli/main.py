@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from cli import access, doctor, ledger, metrics, quarantine, runs
+from cli import access, doctor, ledger, metrics, quarantine, runs, serve
 from cli.rendering import plain
 from settings.errors import ConfigurationError, ExitCode, TillhouseError
 
@@ -40,9 +40,12 @@ EXTRAS = {
     "dagster_dbt": "orchestration",
     "dagster_shared": "orchestration",
     "dbt": "warehouse",
+    "fastapi": "serving",
+    "limits": "serving",
     "metricflow": "serving",
     "metricflow_semantics": "serving",
     "psycopg2": "postgres",
+    "uvicorn": "serving",
 }
 
 
@@ -69,6 +72,7 @@ app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(access.access_app, name="access")
 app.add_typer(access.keys_app, name="keys")
 doctor.register(app)
+serve.register(app)
 
 
 @app.callback()

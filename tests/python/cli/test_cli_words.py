@@ -65,6 +65,7 @@ def test_all_commands_that_the_guide_names_are_there() -> None:
             ("doctor",),
             ("query",),
             ("metrics", "explain"),
+            ("serve",),
         ]
         + [("quarantine", name) for name in ("list", "show", "export")]
         + [("access", name) for name in ("show", "apply", "assign")]
