@@ -15,9 +15,7 @@ from settings.home import Home
 DEFAULT_PORT = 8484
 
 Host = Annotated[str, typer.Option("--host", help="The address to listen on.")]
-Port = Annotated[
-    int, typer.Option("--port", min=0, max=65_535, help="The port; 0 for a free one.")
-]
+Port = Annotated[int, typer.Option("--port", min=0, max=65_535, help="The port; 0 for a free one.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -44,7 +42,9 @@ def serve(*, host: Host = "127.0.0.1", port: Port = DEFAULT_PORT, target: Target
         say(
             f"warning: {host} is not of this machine alone, and keys travel in the clear: put a proxy with TLS in front"
         )
-    say(f"the metrics API of {home.root} listens on http://{host}:{port} (specification: /openapi.json); Ctrl-C ends it")
+    say(
+        f"the metrics API of {home.root} listens on http://{host}:{port} (specification: /openapi.json); Ctrl-C ends it"
+    )
     # Its own lines would hold paths, and paths hold ids of customers; logs/api_audit.jsonl has a line per call.
     uvicorn.run(app, host=host, port=port, access_log=False, log_level="warning", server_header=False)
     return int(ExitCode.OK)

@@ -68,19 +68,22 @@ def _made_of(metric: str, catalogue: Catalogue) -> set[str]:
 
 
 def without_small_groups(
-    rows: Sequence[tuple[Any, ...]], customers: Sequence[int | None], smallest: int
+    rows: Sequence[tuple[Any, ...]], customers: Sequence[Sequence[int]], smallest: int
 ) -> tuple[list[tuple[Any, ...]], int]:
     """The rows whose groups have enough customers, and how many were left out.
 
-    Where just one group is too small, the next smallest goes too: else the small one could be told from a total.
+    A figure may have several parts, each with customers of its own (who ordered, who returned): none of them may come
+    from just a few. A part of nobody names nobody. Where one group alone is too small, the next smallest goes too: else
+    the small one could be told from a total.
 
     Args:
-        customers: of each row's group.
+        customers: of each row's group, by part.
         smallest: customers that a group must have.
     """
-    counts = [count or 0 for count in customers]
-    small = {position for position, count in enumerate(counts) if count < smallest}
-    others = [position for position in range(len(rows)) if position not in small]
+    small = {
+        position for position, counts in enumerate(customers) if any(0 < count < smallest for count in counts)
+    }
+    others = [position for position, counts in enumerate(customers) if position not in small and any(counts)]
     if len(small) == 1 and others:
-        small.add(min(others, key=lambda position: counts[position]))
+        small.add(min(others, key=lambda position: min(count for count in customers[position] if count)))
     return [row for position, row in enumerate(rows) if position not in small], len(small)

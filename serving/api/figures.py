@@ -125,10 +125,18 @@ class Figures:
         self, query: MetricQuery, catalogue: Catalogue, work: Work
     ) -> tuple[list[tuple[Any, ...]], tuple[str, ...], int]:
         """All rows but those of small groups: which are small can be told of all of them together only."""
-        counters = {catalogue.metrics[name].customers for name in query.metrics}
-        asked = replace(query, limit=MOST_ROWS + 1, offset=0)
-        result = self.client.query_with_parts(
-            asked, tuple(sorted(counters)), timeout_seconds=self.timeout_seconds
+        counters = frozenset[str]().union(
+            *(catalogue.metrics[name].customers for name in query.metrics if name in catalogue.metrics)
+        )
+        if not counters:
+            raise AccessDeniedError(
+                "how many customers are behind these metrics is not known, so they are not told by traits of customers",
+                remedy="ask by other dimensions",
+                rule="small_groups",
+            )
+        parts = tuple(sorted(counters - set(query.metrics)))
+        result = self.client.query(
+            replace(query, limit=MOST_ROWS + 1, offset=0), parts=parts, timeout_seconds=self.timeout_seconds
         )
         work.sql_seconds += result.query_seconds
         if len(result.rows) > MOST_ROWS:
@@ -137,10 +145,12 @@ class Figures:
                 remedy="ask for fewer dimensions or a shorter time",
                 rule="too_many_groups",
             )
-        shown = len(result.columns) - len(counters)
-        customers = [min((count or 0) for count in row[shown:]) for row in result.rows]
+        shown = len(result.columns) - len(parts)
+        counted = [result.columns.index(name) for name in sorted(counters)]
         rows, suppressed = without_small_groups(
-            [row[:shown] for row in result.rows], customers, self.policy.smallest_group
+            [row[:shown] for row in result.rows],
+            [[row[position] or 0 for position in counted] for row in result.rows],
+            self.policy.smallest_group,
         )
         return rows, result.columns[:shown], suppressed
 

@@ -49,6 +49,8 @@ class MetricInfo:
         grains: the periods that it can be asked for; where `needs_grain`, it has no figure over all time.
         by_grain: of a metric that is another one per grain: those.
         required_dimensions: one of these has to be among the group-bys; empty asks for none.
+        customers: metrics that count the customers behind a figure, one for each part; each can be told by whatever
+            the part can.
     """
 
     name: str
@@ -65,6 +67,7 @@ class MetricInfo:
     required_dimensions: tuple[str, ...] = ()
     is_hidden: bool = False
     expression: str = ""
+    customers: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -84,8 +87,15 @@ def read_catalogue(manifest: Mapping[str, Any]) -> Catalogue:
     metrics = {metric["name"]: metric for metric in manifest["metrics"]}
     models = {model["name"]: model for model in manifest["semantic_models"]}
     dimensions = [dimension for model in models.values() for dimension in _dimensions(model)]
+    counters = {
+        simple_model(metric, models): name
+        for name, metric in metrics.items()
+        if _meta(metric).get("counts_customers")
+    }
     return Catalogue(
-        metrics={name: _metric(metric, metrics, models) for name, metric in sorted(metrics.items())},
+        metrics={
+            name: _metric(metric, metrics, models, counters) for name, metric in sorted(metrics.items())
+        },
         dimensions={dimension.name: dimension for dimension in sorted(dimensions, key=lambda one: one.name)},
     )
 
@@ -138,15 +148,17 @@ def _metric(
     metric: Mapping[str, Any],
     metrics: Mapping[str, Mapping[str, Any]],
     models: Mapping[str, Mapping[str, Any]],
+    counters: Mapping[str, str],
 ) -> MetricInfo:
-    meta = (metric.get("config") or {}).get("meta") or {}
+    meta = _meta(metric)
     by_grain = {Grain(grain): str(name) for grain, name in meta.get("by_grain", {}).items()}
     grains = tuple(Grain(grain) for grain in meta.get("grains", by_grain))
     inputs = frozenset(
         name for part in {metric["name"], *by_grain.values()} for name in _inputs(part, metrics)
     )
     leaves = [metrics[name] for name in inputs | {metric["name"]} if metrics[name]["type"] == "simple"]
-    relations = [models[simple_model(leaf, models)]["node_relation"] for leaf in leaves]
+    sources = {simple_model(leaf, models) for leaf in leaves}
+    relations = [models[source]["node_relation"] for source in sources]
     return MetricInfo(
         name=metric["name"],
         label=metric.get("label") or metric["name"],
@@ -162,7 +174,14 @@ def _metric(
         required_dimensions=tuple(meta.get("required_dimensions", ())),
         is_hidden=bool(meta.get("hidden")),
         expression=_expression(metric),
+        customers=frozenset(
+            meta.get("customers") or (counters[source] for source in sources if source in counters)
+        ),
     )
+
+
+def _meta(metric: Mapping[str, Any]) -> Mapping[str, Any]:
+    return (metric.get("config") or {}).get("meta") or {}
 
 
 def _inputs(name: str, metrics: Mapping[str, Mapping[str, Any]]) -> set[str]:

@@ -102,11 +102,14 @@ class SemanticClient:
         with self.warehouse.snapshot() as snapshot:
             return self._engine(snapshot).dimensions_of(metric)
 
-    def query(self, query: MetricQuery, *, timeout_seconds: float | None = None) -> QueryResult:
+    def query(
+        self, query: MetricQuery, *, parts: tuple[str, ...] = (), timeout_seconds: float | None = None
+    ) -> QueryResult:
         """The answer to a query.
 
         Args:
             query: names and values; see `MetricQuery`.
+            parts: further metrics, also hidden ones, whose columns follow the query's; never a caller's words.
             timeout_seconds: the database may take this long.
 
         Raises:
@@ -117,7 +120,7 @@ class SemanticClient:
         with self.warehouse.snapshot() as snapshot:
             engine = self._engine(snapshot)
             started = time.perf_counter()
-            statement = engine.compile(query)
+            statement = engine.compile(query, parts=parts)
             compiled = time.perf_counter()
             rows = snapshot.run(statement, timeout_seconds=timeout_seconds)
             ended = time.perf_counter()

@@ -115,14 +115,18 @@ class SemanticEngine:
         )
         return tuple(name for name, one in self.catalogue.dimensions.items() if one.path in paths)
 
-    def compile(self, query: MetricQuery) -> Statement:
+    def compile(self, query: MetricQuery, *, parts: tuple[str, ...] = ()) -> Statement:
         """SQL for a query, with its values apart.
+
+        Args:
+            parts: further metrics, also hidden ones, whose columns follow the query's; never a caller's words.
 
         Raises:
             UsageError: when a name, a grain, an operator or a value is none that the query may have; the message says
                 which are allowed.
         """
         self._require(query)
+        query = replace(query, metrics=query.metrics + parts)
         filters = tuple(self._typed(one) for one in query.filters)
         values = tuple(value for one in filters for value in one.values)
         shape = _Shape(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import httpx
+import httpx2
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
@@ -34,11 +34,11 @@ class Api:
     home: Home
     keys: Mapping[str, str]
 
-    def get(self, path: str, role: str = "analyst", **parameters: Any) -> httpx.Response:
+    def get(self, path: str, role: str = "analyst", **parameters: Any) -> httpx2.Response:
         """Ask as a role; parameters go into the query string."""
         return self.client.get(path, params=parameters, headers=self.headers(role))
 
-    def query(self, role: str = "analyst", **body: Any) -> httpx.Response:
+    def query(self, role: str = "analyst", **body: Any) -> httpx2.Response:
         """Ask /query as a role."""
         return self.client.post("/query", json=body, headers=self.headers(role))
 

@@ -49,11 +49,27 @@ def test_without_a_publication_nothing_is_ready(sample_run: SampleRun, tmp_path:
 
 
 @pytest.mark.parametrize(
-    "header", [None, "", "Bearer", "Bearer ", "Basic dGVzdA==", "Bearer tillhouse_000000000000_" + "A" * 43, "Bearer ü"]
+    "header",
+    [
+        None,
+        "",
+        "Bearer",
+        "Bearer ",
+        "Basic dGVzdA==",
+        "Bearer tillhouse_000000000000_" + "A" * 43,
+        "Bearer ü",
+    ],
 )
 def test_a_call_without_a_key_of_ours_is_refused(api: Api, header: str | None) -> None:
     headers = {} if header is None else {"Authorization": header.encode("utf-8")}
-    for path in ("/metrics", "/metrics/daily", "/ltv/30", "/inventory/alerts", "/locations/ranking", "/customers/1"):
+    for path in (
+        "/metrics",
+        "/metrics/daily",
+        "/ltv/30",
+        "/inventory/alerts",
+        "/locations/ranking",
+        "/customers/1",
+    ):
         found = api.client.get(path, headers=headers)
         assert found.status_code == 401
         assert found.headers["www-authenticate"] == "Bearer"
@@ -138,12 +154,12 @@ def test_other_horizons_do_not_exist(api: Api) -> None:
 
 def test_alerts_are_those_of_the_mart(api: Api) -> None:
     found = api.get("/inventory/alerts").json()["alerts"]
-    expected = dict(
-        api.sql("select product_id, suggested_order_quantity from marts.mart_inventory_alerts")
-    )
+    expected = dict(api.sql("select product_id, suggested_order_quantity from marts.mart_inventory_alerts"))
     assert len(expected) >= 5
     assert {one["product_id"]: Decimal(one["suggested_order_quantity"]) for one in found} == expected
-    assert [one["is_stockout"] for one in found] == sorted((one["is_stockout"] for one in found), reverse=True)
+    assert [one["is_stockout"] for one in found] == sorted(
+        (one["is_stockout"] for one in found), reverse=True
+    )
     stockouts = api.get("/inventory/alerts", is_stockout=True).json()["alerts"]
     assert stockouts == [one for one in found if one["is_stockout"]]
 
@@ -175,7 +191,11 @@ def test_a_customer_is_found_by_the_shops_own_id(api: Api) -> None:
     assert (unknown.status_code, unknown.json()["rule"]) == (404, "customer")
     # The audit line tells of the call and not of whom it was about.
     line = json.loads([line for line in api.audit.splitlines() if "/customers/" in line][0])
-    assert (line["route"], line["role"], line["status"]) == ("/customers/{customer_id:path}", "service_shop", 200)
+    assert (line["route"], line["role"], line["status"]) == (
+        "/customers/{customer_id:path}",
+        "service_shop",
+        200,
+    )
     assert customer_id not in [str(value) for value in line.values()]
 
 
@@ -260,7 +280,9 @@ def test_a_key_may_not_ask_too_often_and_others_still_may(sample_run: SampleRun,
 def test_a_query_that_takes_too_long_is_ended(sample_run: SampleRun, tmp_path: Any) -> None:
     slow = ApiSettings(requests_per_minute=100, timeout_seconds=1e-6)
     with serving(sample_run.published, tmp_path, settings=slow) as running:
-        found = running.query(metrics=["orders", "net_revenue"], group_by=["category", "location"], grain="day")
+        found = running.query(
+            metrics=["orders", "net_revenue"], group_by=["category", "location"], grain="day"
+        )
         assert found.status_code == 503
         assert found.json()["rule"] == "timeout"
 
@@ -306,9 +328,7 @@ def test_each_role_may_group_and_filter_by_its_dimensions_and_no_other(api: Api,
     client = api.app.state.services.figures.client
     policy = POLICY.roles[role]
     metric_of = {
-        dimension: metric
-        for metric in catalogue.public_metrics
-        for dimension in client.dimensions_of(metric)
+        dimension: metric for metric in catalogue.public_metrics for dimension in client.dimensions_of(metric)
     }
     for dimension in catalogue.dimensions:
         # A metric that the role may see, where there is one with this dimension.
@@ -387,7 +407,9 @@ def test_a_location_manager_sees_the_own_locations_alone(api: Api) -> None:
 
 
 def test_small_groups_of_customers_are_left_out(sample_run: SampleRun, tmp_path: Any) -> None:
-    segments = "select segment, count(*) from marts.mart_customer_segments where source_system = 'store' group by 1"
+    segments = (
+        "select segment, count(*) from marts.mart_customer_segments where source_system = 'store' group by 1"
+    )
     with serving(sample_run.published, tmp_path) as running:
         counts = dict(running.sql(segments))
     smallest, next_smallest = sorted(counts, key=lambda name: counts[name])[:2]
@@ -404,7 +426,10 @@ def test_small_groups_of_customers_are_left_out(sample_run: SampleRun, tmp_path:
         assert {row[0] for row in found["rows"]} == set(counts) - {smallest, next_smallest}
         filtered = question | {
             "group_by": [],
-            "filters": [*question["filters"], {"dimension": "segment", "operator": "=", "values": [smallest]}],
+            "filters": [
+                *question["filters"],
+                {"dimension": "segment", "operator": "=", "values": [smallest]},
+            ],
         }
         assert running.query(**filtered).json()["rows"] == []
         ordinary = running.query(metrics=["orders"], group_by=["location"]).json()
@@ -445,7 +470,10 @@ def test_no_callers_text_reaches_sql(api: Api) -> None:
             {"metrics": ["orders"], "order_by": [{"column": text}]},
             {"metrics": ["orders"], "grain": text},
             {"metrics": ["orders"], "filters": [{"dimension": text, "operator": "=", "values": ["x"]}]},
-            {"metrics": ["orders"], "filters": [{"dimension": "location", "operator": text, "values": ["x"]}]},
+            {
+                "metrics": ["orders"],
+                "filters": [{"dimension": "location", "operator": text, "values": ["x"]}],
+            },
         ):
             assert api.query(**body).status_code in {403, 422}, (text, body)
         for path, name in (
@@ -453,9 +481,12 @@ def test_no_callers_text_reaches_sql(api: Api) -> None:
         ):  # fmt: skip
             found = api.get(path, **{name: text})
             assert found.status_code in {200, 422}, (text, found.text)
-        assert api.client.get(
-            "/customers/x", params={"system": text}, headers=api.headers("analyst")
-        ).status_code == 422
+        assert (
+            api.client.get(
+                "/customers/x", params={"system": text}, headers=api.headers("analyst")
+            ).status_code
+            == 422
+        )
     assert api.sql("select count(*), sum(net_revenue) from marts.fct_revenue_daily") == before
     assert api.query(metrics=["orders"]).json()["rows"] == ordinary
 
