@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import date, datetime
 from decimal import Decimal
+from enum import IntEnum
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -66,6 +67,14 @@ class Freshness(BaseModel):
         description="Last day that counts, by source system", examples=[{"store": "2026-11-24"}]
     )
     newest_batch: str | None = Field(description="The delivery that was loaded last")
+
+
+class Horizon(IntEnum):
+    """Days after the first order that a cohort is looked at."""
+
+    WEEK = 7
+    MONTH = 30
+    QUARTER = 90
 
 
 Cell = Decimal | float | int | bool | date | datetime | str | None
@@ -147,7 +156,7 @@ class CohortValue(BaseModel):
 
 
 class CohortPage(BaseModel):
-    horizon_days: Literal[7, 30, 90]
+    horizon_days: Horizon
     cohorts: list[CohortValue]
     suppressed_rows: int = Field(description="Cohorts left out because too few customers are in them")
     next_offset: int | None

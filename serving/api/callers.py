@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -59,7 +60,7 @@ class Callers:
             raise _unauthorised(f"the key is {state}" if state != "valid" else "the key's role is gone")
         if not self._limiter.hit(self._limit, key.key_id):
             window = self._limiter.get_window_stats(self._limit, key.key_id)
-            seconds = max(math.ceil(window.reset_time - self._now().timestamp()), 1)
+            seconds = max(math.ceil(window.reset_time - time.time()), 1)
             raise problem_of(
                 HTTPStatus.TOO_MANY_REQUESTS,
                 f"the key may ask {self._limit.amount} times a minute",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Path, Response
 
@@ -12,6 +12,7 @@ from serving.api.bodies import (
     CohortPage,
     CohortValue,
     CustomerProfile,
+    Horizon,
     InventoryAlert,
     InventoryPage,
     LocationPage,
@@ -29,7 +30,7 @@ router = APIRouter(responses=ANSWERS)
 def lifetime_value(
     response: Response,
     call: Identified,
-    days: Annotated[Literal[7, 30, 90], Path(description="Days after the first order")],
+    days: Annotated[Horizon, Path(description="Days after the first order")],
     *,
     system: System = None,
     limit: Limit = 1000,
