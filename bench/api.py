@@ -1,7 +1,7 @@
 """What the metrics API costs beside the SQL: one client, then sixteen for a minute with a publication in the middle.
 
 `python -m bench.api` makes the demo company in a temporary home (or takes `--home`), starts `tillhouse serve` there on
-a free port of the loopback interface, and asks it. The server's own `Server-Timing` header tells how long a call took in
+a free port of the loopback interface, and asks it. The server's `Server-Timing` header tells how long a call took in
 all and in the database; the difference is what the API costs.
 """
 

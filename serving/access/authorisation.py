@@ -53,7 +53,8 @@ def authorise(
         # A caller without any location sees nothing: no location has an empty key.
         own = Filter(LOCATION_KEY, Operator.IN, tuple(location_keys) or ("",))
         query = replace(query, filters=(*query.filters, own))
-    return Permit(query, bool(policy.customer_dimensions & set(named)))
+    names_customers = policy.customer_dimensions & set(named) or policy.customer_metrics & set(query.metrics)
+    return Permit(query, bool(names_customers))
 
 
 def may_be_asked(metric: str, role: Role, catalogue: Catalogue) -> bool:

@@ -69,11 +69,13 @@ class AccessPolicy:
     Attributes:
         smallest_group: customers that a group told by a customer dimension must have to be shown.
         customer_dimensions: traits of customers; groups by these may be small enough to name somebody.
+        customer_metrics: metrics whose periods are themselves groups of customers.
     """
 
     smallest_group: int
     customer_dimensions: frozenset[str]
     roles: Mapping[str, Role]
+    customer_metrics: frozenset[str] = frozenset()
 
     def role(self, name: str) -> Role:
         """The role of this name.
@@ -122,6 +124,7 @@ class _RoleText(_Strict):
 class _PolicyText(_Strict):
     smallest_group: int = Field(ge=1)
     customer_dimensions: list[str]
+    customer_metrics: list[str]
     sets: dict[str, dict[str, list[str]]]
     roles: dict[str, _RoleText] = Field(min_length=1)
 
@@ -138,6 +141,7 @@ def load_policy(path: Path = POLICY_FILE) -> AccessPolicy:
             smallest_group=text.smallest_group,
             customer_dimensions=frozenset(text.customer_dimensions),
             roles={name: _role(name, role, text.sets) for name, role in text.roles.items()},
+            customer_metrics=frozenset(text.customer_metrics),
         )
     except (OSError, yaml.YAMLError, ValidationError, ValueError) as error:
         raise ConfigurationError(

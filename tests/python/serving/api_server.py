@@ -21,7 +21,7 @@ from serving.api.application import ApiSettings, create_app
 from settings.home import Home
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
-OWN_LOCATIONS = ("restaurant:R01", "restaurant:R02")
+OWN_LOCATIONS = ("restaurant:00101", "restaurant:00108")
 MANY = ApiSettings(requests_per_minute=1_000_000, timeout_seconds=30)
 
 

@@ -393,7 +393,7 @@ def test_a_location_manager_sees_the_own_locations_alone(api: Api) -> None:
     expected = api.sql(
         "select source_system, location_id, sum(net_sales), sum(orders) from marts.fct_revenue_daily"
         " join marts.dim_location using (location_key, source_system)"
-        " where source_system = 'restaurant' and location_id in ('R01', 'R02') group by 1, 2 order by 1, 2"
+        " where source_system = 'restaurant' and location_id in ('00101', '00108') group by 1, 2 order by 1, 2"
     )
     assert [(row[0], row[1], Decimal(row[2]), row[3]) for row in rows] == expected
     # Without naming the location, and with a filter on another one.
@@ -401,7 +401,7 @@ def test_a_location_manager_sees_the_own_locations_alone(api: Api) -> None:
     assert Decimal(total[0][0]) == sum(row[2] for row in expected)
     others = api.query(
         "location_manager", metrics=["net_sales"], group_by=["location"],
-        filters=[{"dimension": "location", "operator": "not in", "values": ["R01", "R02"]}],
+        filters=[{"dimension": "location", "operator": "not in", "values": ["00101", "00108"]}],
     )  # fmt: skip
     assert others.json()["rows"] == []
     daily = api.get("/metrics/daily", "location_manager", limit=10_000).json()["days"]
@@ -446,7 +446,7 @@ def test_small_groups_of_customers_are_left_out(sample_run: SampleRun, tmp_path:
 INJECTIONS = (
     "'", "''", '"', "1=1) or (1=1", "'; drop table marts.fct_orders; --", "x' or '1'='1", "{{ env_var('HOME') }}",
     "{% for x in y %}", "$1", "%s", "%(1)s", "\\", "`", "<script>alert(1)</script>", "\u0000", "😀", "a" * 500,
-    "tillhouse value 0", "'tillhouse value 0'", "/* */", "-- ", "R01' union select 1 --", "../../etc/passwd", "\ud7ff",
+    "tillhouse value 0", "'tillhouse value 0'", "/* */", "-- ", "00101' union select 1 --", "../../etc/passwd", "\ud7ff",
 )  # fmt: skip
 
 
@@ -462,10 +462,10 @@ def test_no_callers_text_reaches_sql(api: Api) -> None:
             assert [row[0] or 0 for row in equal.json()["rows"]] in ([0], [])
             different = api.query(
                 metrics=["orders"], group_by=["location"],
-                filters=[{"dimension": "location", "operator": "not in", "values": [text, "R01"]}],
+                filters=[{"dimension": "location", "operator": "not in", "values": [text, "00101"]}],
             )  # fmt: skip
             assert different.status_code == 200
-            assert "R01" not in {row[0] for row in different.json()["rows"]}
+            assert "00101" not in {row[0] for row in different.json()["rows"]}
         for body in (
             {"metrics": [text]},
             {"metrics": ["orders"], "group_by": [text]},
