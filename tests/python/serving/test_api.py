@@ -446,7 +446,8 @@ def test_small_groups_of_customers_are_left_out(sample_run: SampleRun, tmp_path:
 INJECTIONS = (
     "'", "''", '"', "1=1) or (1=1", "'; drop table marts.fct_orders; --", "x' or '1'='1", "{{ env_var('HOME') }}",
     "{% for x in y %}", "$1", "%s", "%(1)s", "\\", "`", "<script>alert(1)</script>", "\u0000", "😀", "a" * 500,
-    "tillhouse value 0", "'tillhouse value 0'", "/* */", "-- ", "00101' union select 1 --", "../../etc/passwd", "\ud7ff",
+    "tillhouse value 0", "'tillhouse value 0'", "/* */", "-- ", "00101' union select 1 --", "../../etc/passwd",
+    "\ud7ff",
 )  # fmt: skip
 
 
