@@ -38,7 +38,7 @@ def serve(*, host: Host = "127.0.0.1", port: Port = DEFAULT_PORT, target: Target
 
     home = Home.from_environment().ensure()
     app = create_app(home, target=target)
-    if not _is_loopback(host):
+    if not is_loopback(host):
         say(
             f"warning: {host} is not of this machine alone, and keys travel in the clear: put a proxy with TLS in front"
         )
@@ -50,7 +50,8 @@ def serve(*, host: Host = "127.0.0.1", port: Port = DEFAULT_PORT, target: Target
     return int(ExitCode.OK)
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether an address is of this machine alone."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -77,6 +77,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        figures.warm_up()
         yield
         figures.client.close()
         audit.close()

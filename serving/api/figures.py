@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,7 +19,7 @@ from serving.marts import AS_OF_DATES, LOCATION_KEYS, NEWEST_BATCH, MartQuery
 from serving.semantic import Catalogue, MetricQuery, SemanticClient
 from serving.semantic.published import PublicationStamp, Snapshot
 from serving.semantic.query import Value
-from settings.errors import AccessDeniedError, UsageError
+from settings.errors import AccessDeniedError, NotFoundError, UsageError
 
 
 @dataclass
@@ -73,6 +74,11 @@ class Figures:
             with self._lock:
                 self._freshness = {snapshot.stamp: found}
             return found
+
+    def warm_up(self) -> None:
+        """Read what is published, so that the first caller does not wait for it; nothing where nothing is."""
+        with suppress(NotFoundError):
+            self.client.catalogue()
 
     def catalogue(self) -> Catalogue:
         """All metrics and dimensions of the present publication."""
