@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 
-from ingestion.batch_record import read_record
 from ingestion.contract import Contract, load_contracts
 from ingestion.feed import Feed, FeedEntity
 from ingestion.session import Session
@@ -39,7 +38,7 @@ def shared_tables(session: Session, feeds: Sequence[Feed], loaded_now: Collectio
         if name in known:
             continue
         try:
-            record = read_record(session.folder(entry))
+            record = session.bronze.recall(session.folder(entry))
         except DataRejectedError:
             continue
         for part in record.entities:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from ingestion.batch_record import BatchRecord, write_record
+from ingestion.batch_record import BatchRecord
 from ingestion.feed import Feed
 from ingestion.landing import LandingObject, LandingStore, Listing, ObjectNotReadyError, PolledStore
 from ingestion.ledger import Arrival, LedgerEntry, make_batch_id, number_arrivals
@@ -91,11 +90,12 @@ class Discovery:
         """Write new and changed entries, inside the caller's transaction."""
         for entry in self._forgotten:
             self._ledger.delete(entry.batch_id)
-            shutil.rmtree(self._session.folder(entry), ignore_errors=True)
+            self._session.bronze.forget(self._session.folder(entry))
         for entry in self._new:
             if entry.status == "duplicate":
                 # By its names a content is kept in `replace` feeds; a rebuild must know them all.
-                write_record(self._session.folder(entry), BatchRecord(entry, (), self.feed.company))
+                record = BatchRecord(entry, (), self.feed.company)
+                self._session.bronze.note(self._session.folder(entry), record)
         self._ledger.insert(self._new)
         for entry in (*self._renewed, *self._changed):
             self._ledger.update(entry)

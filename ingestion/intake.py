@@ -16,7 +16,7 @@ from pathlib import Path
 
 import duckdb
 
-from ingestion.batch_record import BatchRecord, EntityRecord, write_record
+from ingestion.batch_record import BatchRecord, EntityRecord
 from ingestion.bronze import checked_path, quarantine_rows
 from ingestion.columns import changed_columns, likely_renames
 from ingestion.companies import shared_tables
@@ -159,6 +159,8 @@ class Intake:
             result = result_of(entry, (), status="failed", rule=error.rule, message=told(error))
         except (duckdb.Error, StatementError) as error:
             result = failed_result(entry, error, "loading it")
+        finally:
+            self._session.bronze.release(self._session.folder(entry))
         logger.info(
             "feed %s, file %r: %s", feed.name, entry.object_name, result.status, extra={"batch": result}
         )
@@ -229,7 +231,7 @@ class Intake:
         changed = self._frozen_message(feed, checked.batch_id, outcomes) if feed.drift == "freeze" else ""
         if changed:
             rejected = replace(checked, status="rejected", rule=FROZEN_RULE, message=changed)
-            write_record(
+            session.bronze.keep(
                 session.folder(rejected),
                 BatchRecord(rejected, entities, feed.company, feed_fingerprint(feed)),
             )
@@ -238,7 +240,7 @@ class Intake:
         if over:
             message = "; ".join(self._threshold_message(feed, entity) for entity in over)
             rejected = replace(checked, status="rejected", rule=THRESHOLD_RULE, message=message)
-            write_record(
+            session.bronze.keep(
                 session.folder(rejected),
                 BatchRecord(rejected, entities, feed.company, feed_fingerprint(feed)),
             )
@@ -246,7 +248,7 @@ class Intake:
         loaded = replace(checked, status="loaded", rule=None, message=None, loaded_at=datetime.now(UTC))
         replaces = feed.same_name == "replace"
         stale = session.stale(feed, self._ledger.entries(feed.name), loaded) if replaces else []
-        write_record(
+        session.bronze.keep(
             session.folder(loaded), BatchRecord(loaded, entities, feed.company, feed_fingerprint(feed))
         )
         session.load(
@@ -342,7 +344,7 @@ class Intake:
             session.loader.reject(rejected, ingested_at=session.started_at)
             session.record_attempt(rejected, "load", feed_fingerprint(candidate.feed))
         if not rejected.bronze_paths:
-            shutil.rmtree(session.folder(rejected), ignore_errors=True)
+            session.bronze.forget(session.folder(rejected))
         logger.warning(
             "feed %s, file %r: rejected [%s]: %s", rejected.feed, rejected.object_name, rule, message
         )

@@ -195,14 +195,11 @@ class Bucket:
             lambda: self._client.upload_file(str(path), self.name, key, ExtraArgs=extra, Config=config),
         )
 
-    def delete(self, prefix: str) -> None:
-        """Remove every object whose key begins with the prefix."""
-        for found in list(self.list(prefix)):
-            self._ask(
-                "delete in",
-                f"s3://{self.name}",
-                functools.partial(self._client.delete_object, Bucket=self.name, Key=found.key),
-            )
+    def delete(self, key: str) -> None:
+        """Remove an object, if it is there."""
+        self._ask(
+            "delete in", f"s3://{self.name}", lambda: self._client.delete_object(Bucket=self.name, Key=key)
+        )
 
     def _ask(self, verb: str, place: str, request: Callable[[], T]) -> T:
         """Do a request, tried again where that can help, with its errors in our words."""

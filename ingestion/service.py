@@ -15,6 +15,7 @@ from dataclasses import replace
 
 import duckdb
 
+from ingestion.bronze_store import open_bronze
 from ingestion.engines import make_engine
 from ingestion.feed import Feed
 from ingestion.intake import Intake
@@ -54,6 +55,7 @@ class IngestionService:
         self._feeds = tuple(feeds)
         self._engine = engine
         self._target = target
+        self._bronze = open_bronze(home)
         self._stores = {feed.name: open_store(feed, home) for feed in feeds}
 
     def ingest(self, run_id: str) -> IngestionReport:
@@ -107,8 +109,8 @@ class IngestionService:
                 if _tells_of_damage(error):
                     raise DataRejectedError(
                         f"the bronze copy of batch {batch_id} is damaged ({type(error).__name__})",
-                        remedy=f"bring {session.folder(entry)} back from a backup. A rejected file that still lies"
-                        " in its landing folder is checked anew when its feed file has changed: raise"
+                        remedy=f"bring {session.bronze.shown(session.folder(entry))} back from a backup. A rejected"
+                        " file that still lies in its landing folder is checked anew when its feed file has changed: raise"
                         " `quarantine_threshold` and run",
                         rule="bronze",
                     ) from None
@@ -261,7 +263,7 @@ class IngestionService:
             closing(open_loader(self._target, home)) as loader,
         ):
             try:
-                yield Session(home, work, engine, loader, run_id)
+                yield Session(home, work, engine, loader, self._bronze, run_id)
             finally:
                 shutil.rmtree(work, ignore_errors=True)
 

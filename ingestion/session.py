@@ -13,17 +13,17 @@ from pathlib import Path
 
 import duckdb
 
-from ingestion.batch_record import RECORD_NAME, BatchRecord, EntityRecord, read_record, write_record
+from ingestion.batch_record import BatchRecord, EntityRecord
 from ingestion.bronze import (
     accepted_rows,
     checked_columns,
-    keep_only,
     next_checked_path,
     note_finished,
     note_unfinished,
     quarantine_rows,
     unfinished,
 )
+from ingestion.bronze_store import FolderBronze
 from ingestion.contract import Contract, load_contracts
 from ingestion.engines.base import Engine, EntityOutcome, ValidationRequest
 from ingestion.feed import Feed
@@ -49,6 +49,7 @@ class Session:
     work: Path
     engine: Engine
     loader: Loader
+    bronze: FolderBronze
     run_id: str
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
@@ -68,8 +69,8 @@ class Session:
     def rewrite_record(self, entry: LedgerEntry) -> None:
         """Let bronze know the delivery's new state; a delivery without bronze has none to keep."""
         folder = self.folder(entry)
-        if (folder / RECORD_NAME).exists():
-            write_record(folder, replace(read_record(folder), entry=entry))
+        if self.bronze.has_record(folder):
+            self.bronze.note(folder, replace(self.bronze.read_record(folder), entry=entry))
 
     def mend_records(self) -> None:
         """Tell bronze of deliveries that were taken back by a run that was killed before it could.
@@ -80,7 +81,7 @@ class Session:
             if entry.status != "withdrawn":
                 continue
             try:
-                is_known = read_record(self.folder(entry)).entry.status == entry.status
+                is_known = self.bronze.recall(self.folder(entry)).entry.status == entry.status
             except DataRejectedError:
                 continue  # there is no record, or a damaged one, which a reload reports
             if not is_known:
@@ -89,7 +90,7 @@ class Session:
     def columns_of(self, entry: LedgerEntry) -> tuple[str, ...]:
         """Columns of a delivery's file as bronze remembers them; empty where it does not."""
         try:
-            entities = read_record(self.folder(entry)).entities
+            entities = self.bronze.recall(self.folder(entry)).entities
         except DataRejectedError:
             return ()
         return entities[0].outcome.columns if entities else ()
@@ -179,7 +180,26 @@ class Session:
         """
         started = time.perf_counter()
         folder = self.folder(entry)
-        former = read_record(folder)
+        former = self.bronze.read_record(folder)
+        try:
+            self.bronze.fetch(folder, former)
+            result = self._load_fetched(former, entry, stale, action=action, feed=feed, only=only)
+        finally:
+            self.bronze.release(folder)
+        return replace(result, seconds=time.perf_counter() - started)
+
+    def _load_fetched(
+        self,
+        former: BatchRecord,
+        entry: LedgerEntry,
+        stale: Sequence[LedgerEntry],
+        *,
+        action: str,
+        feed: Feed | None,
+        only: RowSelection,
+    ) -> BatchResult:
+        """`load_from_bronze`, once the files that the record names lie here."""
+        folder = self.folder(entry)
         record, message = self._judged_again(former, feed, only)
         is_changed = record.entities != former.entities
         loaded = replace(
@@ -198,13 +218,15 @@ class Session:
         )
         if is_changed:
             note_unfinished(self.home, entry.batch_id)
-        write_record(folder, replace(record, entry=loaded))
+            self.bronze.keep(folder, replace(record, entry=loaded))
+        else:
+            self.bronze.note(folder, replace(record, entry=loaded))
         fingerprint = feed_fingerprint(feed) if feed is not None and action != "reload" else ""
         self.load(loaded, record.entities, stale, action=action, fingerprint=fingerprint)
         if is_changed:
             self._settle(entry)
         outcomes = [entity.outcome for entity in record.entities]
-        result = result_of(loaded, outcomes, message=message, seconds=time.perf_counter() - started)
+        result = result_of(loaded, outcomes, message=message)
         bad_before = sum(entity.outcome.rows_quarantined for entity in former.entities)
         return replace(result, rows_released=bad_before - result.rows_quarantined)
 
@@ -291,7 +313,8 @@ class Session:
     def _settle(self, entry: LedgerEntry) -> None:
         """Bronze and warehouse say the same of a delivery: forget what stood there before."""
         folder = self.folder(entry)
-        keep_only(folder, [entity.outcome.checked_path for entity in read_record(folder).entities])
+        record = self.bronze.read_record(folder)
+        self.bronze.keep_only(folder, [entity.outcome.checked_path for entity in record.entities])
         note_finished(self.home, entry.batch_id)
 
     def replay(
@@ -321,12 +344,11 @@ class Session:
         ledger = self.loader.ledger
         known = {entry.batch_id for entry in ledger.entries()}
         restored, damaged = list[LedgerEntry](), list[BatchResult]()
-        for path in sorted(self.home.bronze.glob(f"*/*/{RECORD_NAME}")):
-            folder = path.parent
+        for folder in self.bronze.folders():
             if folder.name in known:
                 continue
             try:
-                entry = read_record(folder).entry
+                entry = self.bronze.read_record(folder).entry
             except DataRejectedError as error:
                 message = told(error)
                 damaged.append(
@@ -345,7 +367,10 @@ class Session:
         if entry.status == "loaded":
             return True
         try:
-            return entry.status == "pending" and read_record(self.folder(entry)).entry.status == "loaded"
+            return (
+                entry.status == "pending"
+                and self.bronze.read_record(self.folder(entry)).entry.status == "loaded"
+            )
         except DataRejectedError:
             return False  # bronze has no record of it, or a damaged one
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from settings.errors import ConfigurationError
 
 HOME_VARIABLE = "TILLHOUSE_HOME"
+BRONZE_VARIABLE = "TILLHOUSE_BRONZE"
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -35,7 +36,13 @@ class Home:
 
     @property
     def bronze(self) -> Path:
+        """Checked files of every delivery; with a `bronze_location` the working copies of them."""
         return self.root / "bronze"
+
+    @property
+    def bronze_location(self) -> str:
+        """The place that `TILLHOUSE_BRONZE` names for bronze; empty: the folder of this home."""
+        return os.environ.get(BRONZE_VARIABLE, "").strip()
 
     @property
     def warehouse(self) -> Path:

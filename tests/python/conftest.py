@@ -53,6 +53,7 @@ def private_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     """No test reads or writes the user's own home, feeds or keys."""
     monkeypatch.setenv(HOME_VARIABLE, str(tmp_path / "home"))
     for name in (
+        "TILLHOUSE_BRONZE",
         "TILLHOUSE_FEEDS",
         "TILLHOUSE_REPORTING_CURRENCY",
         "TILLHOUSE_SCHEMA_PREFIX",

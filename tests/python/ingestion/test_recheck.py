@@ -9,6 +9,7 @@ import pytest
 from shop import HEADER, Shop, order_line
 
 from ingestion import session as session_module
+from ingestion.bronze_store import FolderBronze
 from ingestion.recheck import RowSelection
 from settings.errors import ConfigurationError, DataRejectedError
 
@@ -214,7 +215,7 @@ def test_a_run_that_was_killed_between_bronze_and_warehouse_is_finished_by_the_n
 
     with monkeypatch.context() as patched:
         if at == "record":
-            patched.setattr(session_module, "write_record", killed)
+            patched.setattr(FolderBronze, "keep", killed)
         else:
             patched.setattr(session_module.Session, "load", killed)
         with pytest.raises(KilledError):

@@ -17,6 +17,7 @@ import pytest
 from shop import HEADER, Shop, order_line, orders
 
 from ingestion import discovery, intake, service, session
+from ingestion.bronze_store import FolderBronze
 from ingestion.engines.duckdb import DuckDBEngine
 from ingestion.ledger import Ledger
 from ingestion.loader import WarehouseLoader
@@ -586,8 +587,8 @@ def cut(after: int, real: Callable[..., Any], *, before: bool) -> Callable[..., 
 
 
 WHILE_LOADING: list[tuple[Any, str, bool]] = [
-    (intake, "write_record", True),
-    (intake, "write_record", False),
+    (FolderBronze, "keep", True),
+    (FolderBronze, "keep", False),
     (WarehouseLoader, "_insert_entity", False),
     (Ledger, "update", False),
     (session.Session, "load", False),

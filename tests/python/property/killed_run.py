@@ -19,7 +19,8 @@ from unittest import mock
 
 import duckdb
 
-from ingestion import intake, operations
+from ingestion import operations
+from ingestion.bronze_store import FolderBronze
 from ingestion.engines.duckdb import DuckDBEngine
 from ingestion.ledger import Ledger
 from ingestion.loader import WarehouseLoader
@@ -184,7 +185,7 @@ def _dying_before_the_marks_commit() -> Iterator[None]:
 POINTS: Mapping[str, Callable[[], Patch]] = {
     "nothing was done but the note that a run begins": lambda: _after(operations, "start_run"),
     "deliveries have their numbers, none is checked": lambda: _before(DuckDBEngine, "validate"),
-    "a file is in bronze, its record is not": lambda: _before(intake, "write_record"),
+    "a file is in bronze, its record is not": lambda: _before(FolderBronze, "keep"),
     "inside load: a file's rows are in, its counts are not": lambda: _before(
         WarehouseLoader, "_insert_counts"
     ),
