@@ -1,8 +1,8 @@
 """Bronze in an S3 bucket, encrypted with a key of KMS.
 
 An object is there whole or not at all, and a delivery's record is put after the files that it names. So a delivery
-with a record is complete before the ledger says that it is loaded, as in a folder. What lies in the home's bronze folder
-is a working copy: checked files while they are checked and loaded, records as this machine last knew them.
+with a record is complete before the ledger says that it is loaded, as in a folder. What lies in the home's bronze
+folder is a working copy: checked files while they are checked and loaded, records as this machine last knew them.
 """
 
 from __future__ import annotations

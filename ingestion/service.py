@@ -110,8 +110,8 @@ class IngestionService:
                     raise DataRejectedError(
                         f"the bronze copy of batch {batch_id} is damaged ({type(error).__name__})",
                         remedy=f"bring {session.bronze.shown(session.folder(entry))} back from a backup. A rejected"
-                        " file that still lies in its landing folder is checked anew when its feed file has changed: raise"
-                        " `quarantine_threshold` and run",
+                        " file that still lies in its landing folder is checked anew when its feed file has changed:"
+                        " raise `quarantine_threshold` and run",
                         rule="bronze",
                     ) from None
                 raise
