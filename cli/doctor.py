@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 
@@ -35,7 +36,7 @@ class Finding:
 
 
 def examine(home: Home, target: str = DEFAULT_TARGET) -> list[Finding]:
-    """Look at Python, packages, project files, the home folder, feeds and the warehouse."""
+    """Look at Python, packages, project files, the home folder, feeds, the warehouse, buckets and databases."""
     checks: list[Callable[[], Finding]] = [
         _python,
         lambda: _package("duckdb", "the embedded warehouse"),
@@ -48,7 +49,7 @@ def examine(home: Home, target: str = DEFAULT_TARGET) -> list[Finding]:
         lambda: _warehouse(home) if target == DEFAULT_TARGET else _server(home, target),
         _token_key,
     ]
-    return [check() for check in checks]
+    return [*(check() for check in checks), *_places(home)]
 
 
 def register(app: typer.Typer) -> None:
@@ -133,6 +134,34 @@ def _feeds(home: Home) -> Finding:
         return Finding("feeds", True, f"{len(load_feeds(path, home))} in {path}")
     except TillhouseError as error:
         return Finding("feeds", False, error.problem, error.remedy)
+
+
+def _places(home: Home) -> list[Finding]:
+    """Whether buckets and databases let us in: those of feeds, and that of bronze. Folders are seen to by a run."""
+    from ingestion.bronze_store import open_bronze
+    from ingestion.feed import feeds_path, load_feeds
+    from ingestion.landing import open_store
+
+    places: list[tuple[str, str, Callable[[], Iterator[object]]]] = []
+    if home.bronze_location:
+        places.append(("bronze", home.bronze_location, lambda: open_bronze(home).folders()))
+    with suppress(TillhouseError):  # told by `_feeds`
+        for feed in load_feeds(feeds_path(home), home):
+            if feed.local_folder() is None:
+                look = partial(lambda feed: open_store(feed, home).state(feed.glob), feed)
+                places.append((f"feed {feed.name}", feed.location, look))
+    return [_place(name, location, look) for name, location, look in places]
+
+
+def _place(name: str, location: str, look: Callable[[], Iterator[object]]) -> Finding:
+    try:
+        has_something = next(look(), None) is not None
+    except ModuleNotFoundError as error:
+        extra = "s3" if location.startswith("s3") else "postgres"
+        return Finding(name, False, f"{error.name} is missing", f'pip install "tillhouse[{extra}]"')
+    except TillhouseError as error:
+        return Finding(name, False, error.problem, error.remedy)
+    return Finding(name, True, f"{location} lets us in{'' if has_something else '; nothing is there yet'}")
 
 
 def _warehouse(home: Home) -> Finding:

@@ -11,6 +11,8 @@ from types import SimpleNamespace
 import duckdb
 import pytest
 from bakery import Bakery, Said, call, orders
+from faulty_proxy import ServerError
+from s3_server import CREDENTIALS, S3Bucket
 
 from orchestration.publication import PublicTable, Stamp
 from orchestration.publish_duckdb import DuckDBPublisher
@@ -168,3 +170,50 @@ def test_a_run_that_is_going_on_is_no_fault_of_the_machine(
         said = call(capsys, "doctor")
     assert said.code == ExitCode.OK
     assert said.row("home folder", "another tillhouse run")
+
+
+FEED = """
+company: bakery
+defaults: {{currency: EUR}}
+feeds:
+  - {{name: from_bucket, location: "{location}", glob: "*.csv", entities: [{{entity: store.orders}}]}}
+"""
+
+
+def test_a_bucket_and_a_bronze_that_let_us_in_are_told(
+    bakery: Bakery, s3_bucket: S3Bucket, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    location = f"s3://{s3_bucket.name}/orders"
+    (bakery.home.feeds / "bucket.yml").write_text(FEED.format(location=location))
+    monkeypatch.setenv("TILLHOUSE_BRONZE", f"s3://{s3_bucket.name}/bronze")
+    said = call(capsys, "doctor")
+    assert said.row("feed from_bucket", location, "lets us in; nothing is there yet")
+    assert said.row("bronze", "lets us in")
+    s3_bucket.put("orders/a.csv", "x")
+    assert not said.row("feed from_bucket").endswith("lets us in")
+    assert call(capsys, "doctor").row("feed from_bucket").endswith("lets us in")
+
+
+def test_a_bucket_that_keeps_us_out_is_bad_and_no_secret_is_told(
+    bakery: Bakery, s3_bucket: S3Bucket, capsys: pytest.CaptureFixture[str], pauses: list[float]
+) -> None:
+    (bakery.home.feeds / "bucket.yml").write_text(FEED.format(location=f"s3://{s3_bucket.name}/orders"))
+    s3_bucket.proxy.harm(ServerError(403, "ExpiredToken"), times=100)
+    said = call(capsys, "doctor")
+    assert_not_ready(said, "feed from_bucket")
+    assert said.row("feed from_bucket", "expired")
+    assert not any(value in said.out for name, value in CREDENTIALS.items() if "REGION" not in name)
+    assert not pauses
+
+
+def test_a_database_that_cannot_be_reached_is_bad(
+    bakery: Bakery, capsys: pytest.CaptureFixture[str], pauses: list[float]
+) -> None:
+    table = "{name: orders, watermark: updated_at, overlap: 1 hour}"
+    feed = FEED.format(location="postgres://reader@127.0.0.1:9/shop").replace(
+        'glob: "*.csv"', f"table: {table}"
+    )
+    (bakery.home.feeds / "database.yml").write_text(feed)
+    said = call(capsys, "doctor")
+    assert_not_ready(said, "feed from_bucket")
+    assert said.row("feed from_bucket", "127.0.0.1:9, database shop", "failed 6 times")
