@@ -43,6 +43,7 @@ MULTIPART_BYTES = 64 << 20  # larger files go up in parts, of which each may be 
 PASSING_CODES = frozenset({
     "SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "InternalError", "ServiceUnavailable",
     "RequestTimeout", "RequestTimeoutException", "BadDigest", "IncompleteBody", "OperationAborted",
+    "NoSuchUpload",
 })  # fmt: skip
 GONE_CODES = frozenset(
     {"NoSuchKey", "NoSuchVersion", "PreconditionFailed", "404", "412", "MethodNotAllowed", "405"}
@@ -153,6 +154,7 @@ class Bucket:
             answer = self._client.get_object(**asked)
             length = int(answer["ContentLength"])
             if size_bytes is not None and length != size_bytes:
+                answer["Body"].close()
                 raise ObjectGoneError("its size is not what was listed")
             hasher, taken = hashlib.sha256(), 0
             with private_file(path) as copy:

@@ -142,7 +142,6 @@ def test_a_missing_file_costs_its_delivery_alone(shop: Shop, s3_bucket: S3Bucket
 
 HARMS: dict[str, tuple[Fault | ServerError, type[TillhouseError]]] = {
     "slow down": (ServerError(503, "SlowDown"), UnavailableError),
-    "no answer": (Fault("reset"), UnavailableError),
     "kms": (ServerError(403, "AccessDenied", "may not kms:GenerateDataKey"), AccessError),
 }
 
