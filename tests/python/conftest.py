@@ -16,6 +16,7 @@ import duckdb
 import pytest
 from postgres_server import postgres_database, postgres_server  # noqa: F401  (fixtures for every test)
 from s3_server import pauses, s3_bucket, s3_server  # noqa: F401  (fixtures for every test)
+from shared_dbt import dbt_shared_by_tests
 
 from sample_data.generator import generate
 from sample_data.plan import SamplePlan
@@ -65,6 +66,13 @@ def private_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     monkeypatch.setenv("DBT_PROFILES_DIR", str(PROJECT_ROOT))
     monkeypatch.setenv("TILLHOUSE_TOKEN_KEY", TOKEN_KEY)
     return
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shared_dbt() -> Iterator[None]:
+    """One parse for all tests of this process."""
+    with dbt_shared_by_tests():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import pickle
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -147,11 +147,16 @@ def start_child(plan: Plan) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", f"{__package__}.killed_run", str(file)],
         cwd=PROJECT_ROOT,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, roots))},
+        env={**_unmeasured(os.environ), "PYTHONPATH": os.pathsep.join(map(str, roots))},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def _unmeasured(variables: Mapping[str, str]) -> dict[str, str]:
+    """Without those that let a child measure its coverage: one that is killed has none to tell."""
+    return {name: value for name, value in variables.items() if not name.startswith("COVERAGE_")}
 
 
 def _rows(table: Table) -> list[str]:

@@ -9,7 +9,6 @@ from pathlib import Path
 import duckdb
 import pytest
 from conftest import SampleRun
-from parsed_project import make_runner
 
 from ingestion import operations
 from orchestration.dbt_runner import BuildReport, BuildSettings, DbtRunner
@@ -47,7 +46,7 @@ def warehouse(sample_run: SampleRun, tmp_path: Path, monkeypatch: pytest.MonkeyP
     home = Home(tmp_path / "copied")
     shutil.copytree(sample_run.home.root, home.root)
     monkeypatch.setenv(HOME_VARIABLE, str(home.root))
-    return Warehouse(make_runner(BuildSettings(home, resource_types=("test",))))
+    return Warehouse(DbtRunner(BuildSettings(home, resource_types=("test",))))
 
 
 def broken(report: BuildReport) -> Broken:
@@ -179,7 +178,7 @@ def test_every_check_is_a_row_of_the_test_results_passed_or_not(
     operations.start_run(warehouse.home, "audited", target="duckdb")
     assert pipeline.build().failures
     settings = BuildSettings(warehouse.home, select=("quality_test_results",), resource_types=("model",))
-    make_runner(settings).build().require_success()
+    DbtRunner(settings).build().require_success()
     rows = warehouse.rows(
         "select name, is_passed, failures from quality.quality_test_results where run_id = 'audited'"
         " and name like 'fct_returns.%' and severity = 'error' order by 1"

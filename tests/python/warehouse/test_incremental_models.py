@@ -12,9 +12,8 @@ from typing import Any
 import duckdb
 import pytest
 from conftest import SampleRun
-from parsed_project import make_runner
 
-from orchestration.dbt_runner import BuildReport, BuildSettings
+from orchestration.dbt_runner import BuildReport, BuildSettings, DbtRunner
 from settings.home import Home
 
 
@@ -28,7 +27,7 @@ def home(sample_run: SampleRun, tmp_path: Path) -> Home:
 
 def build(home: Home, *models: str, full_refresh: bool = False) -> BuildReport:
     settings = BuildSettings(home, full_refresh=full_refresh, select=models, resource_types=("model",))
-    return make_runner(settings).build()
+    return DbtRunner(settings).build()
 
 
 def query(home: Home, sql: str) -> list[tuple[Any, ...]]:
