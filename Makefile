@@ -45,9 +45,9 @@ sql-lint: setup
 	@scratch=$$(mktemp -d) && TILLHOUSE_HOME=$$scratch $(BIN)/sqlfluff lint --processes 2 --disable-progress-bar \
 		models snapshots tests/dbt; status=$$?; rm -rf "$$scratch"; exit $$status
 
-# Whole files go to one process each, so that what a file makes once is made once.
+# Whole files go to one process each, so that what a file makes once is made once; tests/python/conftest.py orders them.
 unit: setup
-	$(BIN)/pytest -n 2 --dist loadfile --cov --cov-report=term:skip-covered
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered
 
 format: setup  ## format Python and SQL
 	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .

@@ -40,7 +40,7 @@ def dbt_shared_by_tests() -> Iterator[None]:
     parsed: dict[Key, Parse] = {}
 
     def parse_once(runner: DbtRunner) -> None:
-        key, target = _key(runner.settings), runner.settings.home.dbt_target
+        key, target = parse_key(runner.settings), runner.settings.home.dbt_target
         if key not in parsed:
             parse(runner)
             files = {path.name: path.read_bytes() for path in target.glob("*.json")}
@@ -80,7 +80,8 @@ def untraced(function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def _key(settings: BuildSettings) -> Key:
+def parse_key(settings: BuildSettings) -> Key:
+    """What a parse depends on."""
     read = sorted(
         item
         for item in os.environ.items()
