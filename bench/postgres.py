@@ -25,7 +25,7 @@ LOADED_ENTITY = "store.order_items"
 def measure_on_postgres(folder: Path, plan: BenchPlan, *, tell: Told) -> dict[str, Any]:
     """Load a history, build it with dbt and by hand (the two compare equal), publish it, and run the days after it.
 
-    The load of one large delivery is measured before, beside plain ingestion of the same rows, in another database.
+    The load of one feed is measured before, beside plain ingestion of the same rows, in another database.
     """
     home, described, target = Home(folder / "home"), asdict(plan), {"target": "postgres"}
     server = PostgresServer.start(SERVER_SETTINGS)

@@ -1,15 +1,18 @@
 """How fast deliveries get into Postgres: our loader against plain ADBC ingestion of the same rows.
 
-Both read the same bronze file with the same statement, write the same columns of the same types, and commit. The
-loader also reconciles counts and totals, writes counts and ledger, and keeps the index by delivery.
+Both read the same bronze files with the same statements, write the same columns of the same types, and commit after
+each file. The loader also reconciles counts and totals, writes quarantine, counts and ledger, keeps the index by
+delivery, and gathers statistics for the planner.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 import duckdb
 from adbc_driver_postgresql import dbapi
@@ -18,7 +21,6 @@ from ingestion.batch_record import read_record
 from ingestion.bronze import accepted_rows
 from ingestion.contract import load_contracts, raw_column_types
 from ingestion.engines.base import Statement
-from ingestion.ledger import LedgerEntry
 from ingestion.loader import open_loader
 from ingestion.service import IngestionService
 from ingestion.warehouses import open_warehouse
@@ -45,62 +47,76 @@ class LoadFigures:
 
 
 def measure_postgres_load(home: Home, entity: str) -> LoadFigures:
-    """Load the largest bronze file of an entity into the target `postgres`, plainly and with the loader.
+    """Load the deliveries of an entity by one feed into the target `postgres`, plainly and with the loader.
 
-    Plainly before and after the loader, and the better counts; the delivery stays loaded, the plain copies go.
+    Plainly before and after the loader, and the better counts; the deliveries stay loaded, the plain copies go.
 
     Args:
-        home: whose bronze holds deliveries of the entity. The caller holds the writer's lock.
+        home: whose bronze holds deliveries of the entity; of several feeds the one with most bytes is taken. The
+            caller holds the writer's lock.
         entity: "store.order_items".
 
     Raises:
         NotFoundError: when bronze has no such file.
     """
-    files = list(home.bronze.glob(f"*/*/{entity}.parquet"))
+    files = _largest_feed(home, entity)
     if not files:
         raise NotFoundError(
             f"bronze holds no delivery of {entity}",
             remedy="ingest one into the target `duckdb` first",
             rule="bronze",
         )
-    checked = max(files, key=lambda path: path.stat().st_size)
-    record = read_record(checked.parent)
-    lineage = next(part.lineage for part in record.entities if part.entity == entity)
     contract = load_contracts()[entity]
+    records = [read_record(checked.parent) for checked in files]
+    statements = [
+        accepted_rows(contract, checked, part.lineage)
+        for checked, record in zip(files, records, strict=True)
+        for part in record.entities
+        if part.entity == entity
+    ]
     with closing(open_loader("postgres", home)):
         pass  # makes the tables, so that neither way pays for it
-    statement = accepted_rows(contract, checked, lineage)
     columns = raw_column_types(contract)
-    rows, before = _load_plainly(home, statement, columns)
-    loader_seconds = _load(home, record.entry)
-    _, after = _load_plainly(home, statement, columns)
+    rows, before = _load_plainly(home, statements, columns)
+    loader_seconds = _load(home, records[0].entry.feed, len(files))
+    _, after = _load_plainly(home, statements, columns)
     return LoadFigures(rows, rows / loader_seconds, rows / min(before, after))
 
 
-def _load_plainly(home: Home, statement: Statement, columns: Columns) -> tuple[int, float]:
-    """Rows and seconds of an ingestion into a table of its own, from the bronze file to the commit."""
+def _largest_feed(home: Home, entity: str) -> list[Path]:
+    """The checked files of the feed that has delivered most of an entity."""
+    by_feed: dict[str, list[Path]] = {}
+    for checked in sorted(home.bronze.glob(f"*/*/{entity}.parquet")):
+        by_feed.setdefault(checked.parts[-3], []).append(checked)
+    return max(by_feed.values(), key=lambda files: sum(file.stat().st_size for file in files), default=[])
+
+
+def _load_plainly(home: Home, statements: Sequence[Statement], columns: Columns) -> tuple[int, float]:
+    """Rows and seconds of an ingestion into a table of its own, from the bronze files to the last commit."""
     with closing(open_warehouse("postgres", home)) as warehouse:
         warehouse.execute(f"create schema if not exists {PLAIN_SCHEMA}")
         names = ", ".join(f'"{name}" {warehouse.column_type(kind)}' for name, kind in columns)
         warehouse.execute(f"create table {PLAIN_SCHEMA}.rows ({names})")
+    rows = 0
     started = time.perf_counter()
     with duckdb.connect() as source, dbapi.connect(connection_text(read_target("postgres"))) as plain:
-        reader = source.execute(statement.sql, dict(statement.parameters)).to_arrow_reader(ROWS_PER_BATCH)
-        with plain.cursor() as cursor:
-            rows = int(cursor.adbc_ingest("rows", reader, mode="append", db_schema_name=PLAIN_SCHEMA))
-        plain.commit()
+        for statement in statements:
+            reader = source.execute(statement.sql, dict(statement.parameters)).to_arrow_reader(ROWS_PER_BATCH)
+            with plain.cursor() as cursor:
+                rows += int(cursor.adbc_ingest("rows", reader, mode="append", db_schema_name=PLAIN_SCHEMA))
+            plain.commit()
     seconds = time.perf_counter() - started
     with closing(open_warehouse("postgres", home)) as warehouse:
         warehouse.execute(f"drop schema {PLAIN_SCHEMA} cascade")
     return rows, seconds
 
 
-def _load(home: Home, entry: LedgerEntry) -> float:
-    """Seconds that the whole call takes for one delivery: connecting, loading, statistics for the planner."""
+def _load(home: Home, feed: str, deliveries: int) -> float:
+    """Seconds that the whole call takes for a feed: connecting, loading, statistics for the planner."""
     run_id = f"bench-{datetime.now(UTC):%Y%m%dT%H%M%S}"
     started = time.perf_counter()
-    report = IngestionService(home, (), target="postgres").reload(run_id, batch_id=entry.batch_id)
+    report = IngestionService(home, (), target="postgres").reload(run_id, feed=feed)
     seconds = time.perf_counter() - started
-    if report.files_loaded != 1:
-        raise RuntimeError(f"the delivery was not loaded: {report.summary()}")
+    if report.files_loaded != deliveries:
+        raise RuntimeError(f"not all of {deliveries} deliveries were loaded: {report.summary()}")
     return seconds

@@ -42,7 +42,7 @@ LABELS = {
     "ingest": "ingest (files → raw)",
     "build_models": "build without tests",
     "handwritten": "the same marts by hand",
-    "postgres_load": "load one large delivery",
+    "postgres_load": "load one feed",
     "handwritten_postgres": "the same marts by hand",
     "publish": "publish everything",
     "day": "one day, median",

@@ -100,7 +100,7 @@ def step_compare_postgres(home: Home, words: Mapping[str, Any]) -> Facts:
 
 
 def step_postgres_load(home: Home, words: Mapping[str, Any]) -> Facts:
-    """Load the largest delivery of `entity` that bronze holds and the database does not."""
+    """Load what bronze holds of `entity` by its largest feed, and the database does not."""
     with only_writer("postgres", home):
         figures = measure_postgres_load(home, str(words["entity"]))
     return {
