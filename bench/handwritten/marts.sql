@@ -1481,6 +1481,17 @@ from registered
 full outer join seen
     on registered.customer_key = seen.customer_key;
 
+-- mart: dim_source_system
+create table dim_source_system as
+select
+    source_system,
+    as_of_date,
+    cast(date_trunc('week', as_of_date + 1) as date) - 1 as complete_week_end,
+    cast(date_trunc('month', as_of_date + 1) as date) - 1 as complete_month_end,
+    cast(date_trunc('quarter', as_of_date + 1) as date) - 1 as complete_quarter_end,
+    cast(date_trunc('year', as_of_date + 1) as date) - 1 as complete_year_end
+from as_of;
+
 -- mart: dim_date
 create table dim_date as
 with calendar as (
