@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC
@@ -28,6 +29,8 @@ from settings.home import Home
 METADATA_KEY = "tillhouse"
 UNFINISHED_FOLDER = ".unfinished"
 ARROW_TYPES = {"string": "varchar", "int64": "bigint", "bool": "boolean", "date32[day]": "date"}
+SYNCED_AT_ONCE = 16  # threads that wait for the disk, not for a core
+FILE_COLUMN = "_file"  # of a parquet that holds the rows of several files, one after the other: the local path
 
 
 @dataclass(frozen=True)
@@ -142,6 +145,43 @@ def written_whole(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+class WrittenTogether:
+    """Many files that become visible together: all written, then all synced, then all renamed.
+
+    One sync after the other waits for the disk each time; many at once share its journal's commits. A context: what
+    was not finished is removed.
+    """
+
+    def __init__(self) -> None:
+        self._temporaries: dict[Path, Path] = {}
+
+    def __enter__(self) -> WrittenTogether:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for temporary in self._temporaries.values():
+            temporary.unlink(missing_ok=True)
+
+    def path(self, final: Path) -> Path:
+        """The name to write to for the file that is to be `final`. Its folder is made, private to the user."""
+        final.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        temporary = final.with_name(f".{final.name}.{os.getpid()}.tmp")
+        self._temporaries[final] = temporary
+        return temporary
+
+    def finish(self) -> None:
+        """Sync and rename, in the order in which the names were asked for."""
+        for temporary in self._temporaries.values():
+            temporary.chmod(0o600)
+        folders = {final.parent for final in self._temporaries}
+        with ThreadPoolExecutor(SYNCED_AT_ONCE, thread_name_prefix="sync") as pool:
+            list(pool.map(_sync, self._temporaries.values()))
+            for final, temporary in self._temporaries.items():
+                temporary.replace(final)
+            list(pool.map(_sync, folders | {folder.parent for folder in folders}))
+        self._temporaries.clear()
+
+
 def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -188,35 +228,28 @@ def accepted_rows(contract: Contract, checked: Path, lineage: Lineage, lost: Seq
         NotFoundError: when the bronze files are missing.
     """
     metadata = read_metadata(checked)
-    made = {
-        column: f"concat($id_prefix, '-', cast(checked.file_row_number + 1 as varchar)) as {_quoted(column)}"
-        for column in metadata.row_number_columns
-    }
+    parameters = lineage_parameters(lineage)
+    if metadata.row_number_columns:
+        parameters["id_prefix"] = metadata.file_sha256[:12]
+    values = {name: f"${name}" for name in parameters}
     present = checked_columns(checked)
+    made = {
+        name: f"concat({values['id_prefix']}, '-', cast({ROW_NUMBER} as varchar)) as {_quoted(name)}"
+        for name in metadata.row_number_columns
+    }
     own = [
         made.get(column.output_name, _value_of(contract, column, present.get(column.output_name)))
         for column in contract.columns
     ]
-    parameters = lineage_parameters(lineage)
-    if made:
-        parameters["id_prefix"] = metadata.file_sha256[:12]
-    special = {"_row_number": "checked.file_row_number + 1", "_rescued": "checked._rescued"}
-    trail = [
-        f"cast({special.get(name, f'${name.lstrip(chr(95))}')} as {kind}) as {name}"
-        for name, kind in LINEAGE_COLUMNS
-    ]
-    trail += [f"checked.{_quoted(name)}" for name in lost]
+    columns = [*own, *_lineage_columns(values, ROW_NUMBER), *(f"checked.{_quoted(name)}" for name in lost)]
     parameters["checked"] = str(checked)
     sql = (
-        f"select {', '.join([*own, *trail])} from read_parquet($checked, file_row_number = true) as checked "
-        "where checked._rule is null and not checked._excluded"
+        f"select {', '.join(columns)} from read_parquet($checked, file_row_number = true) as checked "
+        f"where {ACCEPTED}"
     )
     if count_rows(repeats_path(checked)):
         parameters["repeats"] = str(repeats_path(checked))
-        sql += (
-            " and not exists (select 1 from read_parquet($repeats) as repeats "
-            "where repeats.row_number = checked.file_row_number + 1 and repeats.kind = 'duplicate')"
-        )
+        sql += f" and {NO_DUPLICATE}"
     return Statement(sql, parameters)
 
 
@@ -246,30 +279,133 @@ def quarantine_rows(contract: Contract, checked: Path, lineage: Lineage) -> Stat
         NotFoundError: when the bronze files are missing.
     """
     read_metadata(checked)
+    parameters = _quarantine_parameters(contract, lineage)
+    values = {name: f"${name}" for name in parameters}
+    columns = _quarantine_columns(values, ROW_NUMBER)
+    parameters["checked"] = str(checked)
+    return Statement(
+        f"select {columns} from read_parquet($checked, file_row_number = true) as checked "
+        "where checked._rule is not null",
+        parameters,
+    )
+
+
+@dataclass(frozen=True)
+class RowsTogether:
+    """Checked rows of several files in one parquet, while they are being loaded; bronze has each file's own.
+
+    Attributes:
+        checked: rows in the order of the files, with `FILE_COLUMN`.
+        repeats: like the list of repeats, by the number of the row in `checked`; None where there are none.
+        lineage: parquet with one row per file: `file`, `rows_before`, and what the statements say of a batch.
+    """
+
+    checked: Path
+    repeats: Path | None
+    lineage: Path
+
+    @classmethod
+    def described(
+        cls,
+        contract: Contract,
+        checked: Path,
+        repeats: Path | None,
+        files: Sequence[tuple[Path, int, Lineage]],
+    ) -> RowsTogether:
+        """Write the lineage of (local path, number of rows before, lineage) beside the checked rows."""
+        described = [
+            {"file": str(path), "rows_before": rows_before}
+            | lineage_parameters(lineage)
+            | _quarantine_parameters(contract, lineage)
+            for path, rows_before, lineage in files
+        ]
+        target = checked.with_name(f"{checked.stem}.lineage.parquet")
+        parquet.write_table(pyarrow.Table.from_pylist(described), target)
+        return cls(checked, repeats, target)
+
+    def accepted_rows(self, contract: Contract) -> Statement:
+        """As `accepted_rows`, of all the files."""
+        values = {name: f"lineage.{name}" for name in LINEAGE_NAMES}
+        own = [f"checked.{_quoted(column.output_name)}" for column in contract.columns]
+        columns = ", ".join([*own, *_lineage_columns(values, self._number)])
+        sql = f"select {columns} from {self._joined} where {ACCEPTED}"
+        parameters: dict[str, object] = self._parameters
+        if self.repeats is not None:
+            sql += f" and {NO_DUPLICATE}"
+            parameters["repeats"] = str(self.repeats)
+        return Statement(sql, parameters)
+
+    def quarantine_rows(self, contract: Contract) -> Statement:
+        """As `quarantine_rows`, of all the files."""
+        values = {name: f"lineage.{name}" for name in QUARANTINE_LINEAGE}
+        columns = _quarantine_columns(values, self._number)
+        return Statement(
+            f"select {columns} from {self._joined} where checked._rule is not null", self._parameters
+        )
+
+    _number = "checked.file_row_number - lineage.rows_before + 1"
+    _joined = (
+        "read_parquet($checked, file_row_number = true) as checked "
+        f"join read_parquet($lineage) as lineage on checked.{FILE_COLUMN} = lineage.file"
+    )
+
+    @property
+    def _parameters(self) -> dict[str, object]:
+        return {"checked": str(self.checked), "lineage": str(self.lineage)}
+
+
+ROW_NUMBER = "checked.file_row_number + 1"
+ACCEPTED = "checked._rule is null and not checked._excluded"
+NO_DUPLICATE = (
+    "not exists (select 1 from read_parquet($repeats) as repeats "
+    f"where repeats.row_number = {ROW_NUMBER} and repeats.kind = 'duplicate')"
+)
+LINEAGE_NAMES = tuple(
+    name.lstrip("_") for name, _ in LINEAGE_COLUMNS if name not in {"_row_number", "_rescued"}
+)
+QUARANTINE_LINEAGE = (
+    "batch_id", "feed", "source_file", "file_sha256", "ingested_at", "entity", "run_id", "arrival",
+)  # fmt: skip
+
+
+def _lineage_columns(values: Mapping[str, str], number: str) -> list[str]:
+    """Expressions for the lineage columns of a raw table.
+
+    Args:
+        values: expression for each of the constants of a batch.
+        number: expression for the number of the row in its file.
+    """
+    special = {"_row_number": number, "_rescued": "checked._rescued"}
+    return [
+        f"cast({special.get(name) or values[name.lstrip('_')]} as {kind}) as {name}"
+        for name, kind in LINEAGE_COLUMNS
+    ]
+
+
+def _quarantine_columns(values: Mapping[str, str], number: str) -> str:
     sentences = " ".join(f"when '{rule}' then '{_escaped(text)}'" for rule, text in RULES.items())
-    sql = (
-        "select cast($batch_id as varchar) as batch_id, cast($feed as varchar) as feed, "
-        "cast($entity as varchar) as entity, cast($source_file as varchar) as source_file, "
-        "cast($file_sha256 as varchar) as file_sha256, "
-        "cast(checked.file_row_number + 1 as bigint) as row_number, checked._rule as rule, "
+    return (
+        f"cast({values['batch_id']} as varchar) as batch_id, cast({values['feed']} as varchar) as feed, "
+        f"cast({values['entity']} as varchar) as entity, cast({values['source_file']} as varchar) as source_file, "
+        f"cast({values['file_sha256']} as varchar) as file_sha256, "
+        f"cast({number} as bigint) as row_number, checked._rule as rule, "
         "checked._column as column_name, checked._raw_value as raw_value, checked._raw_row as raw_row, "
         "checked._other_rules as other_rules, "
         f"concat_ws(': ', checked._column, concat(case checked._rule {sentences} end, "
-        "case when checked._rule = 'future_date' then cast($arrival as varchar) end)) as message, "
-        "cast($ingested_at as timestamp) as _ingested_at, cast($run_id as varchar) as run_id, "
-        "'open' as status "
-        "from read_parquet($checked, file_row_number = true) as checked where checked._rule is not null"
+        f"case when checked._rule = 'future_date' then cast({values['arrival']} as varchar) end)) as message, "
+        f"cast({values['ingested_at']} as timestamp) as _ingested_at, cast({values['run_id']} as varchar) as run_id, "
+        "'open' as status"
     )
-    wanted = ("batch_id", "feed", "source_file", "file_sha256", "ingested_at")
-    parameters = {name: value for name, value in lineage_parameters(lineage).items() if name in wanted}
+
+
+def _quarantine_parameters(contract: Contract, lineage: Lineage) -> dict[str, object]:
     arrival = (lineage.judged_arrival or lineage.arrived_at).astimezone(UTC)
-    parameters |= {
+    known = lineage_parameters(lineage) | {
         "entity": contract.entity,
-        "checked": str(checked),
         "run_id": lineage.run_id,
         "arrival": f" (arrival on record: {arrival:%Y-%m-%d %H:%M} UTC)",
     }
-    return Statement(sql, parameters)
+    return {name: known[name] for name in QUARANTINE_LINEAGE}
 
 
 def lineage_parameters(lineage: Lineage) -> dict[str, object]:

@@ -22,6 +22,8 @@ SENDING = ".sending"  # a record on its way: the local copy must not say what th
 class S3Bronze(FolderBronze):
     """See `FolderBronze`. Needs to list, read, write and delete below the prefix, and to use the KMS key."""
 
+    is_local = False
+
     def __init__(self, root: Path, bucket: str, prefix: str) -> None:
         super().__init__(root)
         self._bucket = Bucket(bucket)

@@ -39,7 +39,12 @@ def open_bronze(home: Home) -> FolderBronze:
 
 
 class FolderBronze:
-    """Bronze in a folder of this machine."""
+    """Bronze in a folder of this machine.
+
+    `is_local`: the folder is all there is, so that its files may be written there without asking the store.
+    """
+
+    is_local = True
 
     def __init__(self, root: Path) -> None:
         self._root = root

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -46,6 +47,15 @@ class Discovery:
         self._store = store
         self._seen_at = seen_at
         self._known = self._ledger.entries(feed.name)
+        self._known_ids = {entry.batch_id for entry in self._known}
+        self._of_content: dict[str, list[LedgerEntry]] = defaultdict(list)
+        self._of_name: dict[str, list[LedgerEntry]] = defaultdict(list)
+        for entry in self._known:
+            self._of_content[entry.content_sha256].append(entry)
+            self._of_name[entry.object_name].append(entry)
+        self._seen_objects = self._ledger.known_objects(feed.name)
+        self._read_objects: dict[str, tuple[str, str]] = {}
+        self._taken_up: set[str] = set()
         self._retry = self._ledger.to_try_again(feed.name, feed_fingerprint(feed))
         # What is pending was not read to its end by anybody: it is read again.
         self._by_version = {
@@ -97,8 +107,8 @@ class Discovery:
                 record = BatchRecord(entry, (), self.feed.company)
                 self._session.bronze.note(self._session.folder(entry), record)
         self._ledger.insert(self._new)
-        for entry in (*self._renewed, *self._changed):
-            self._ledger.update(entry)
+        self._ledger.know_objects(self.feed.name, self._read_objects)
+        self._ledger.update_all([*self._renewed, *self._changed])
         for entry in self._rejected:
             self._session.loader.reject(entry, ingested_at=self._session.started_at)
             self._session.record_attempt(entry, "load", feed_fingerprint(self.feed))
@@ -125,30 +135,37 @@ class Discovery:
         return item.version if self._store.versions_tell_content else None
 
     def _digest(self, item: LandingObject) -> str:
-        known = self._by_version.get((item.safe_name, self._version(item) or ""))
+        """The content's digest; what has the version that it had when it was read is not read again."""
+        name = item.safe_name
+        known = self._by_version.get((name, self._version(item) or ""))
         if known is not None:
+            return known
+        version, known = self._seen_objects.get(name, ("", ""))
+        if version == item.version:
             return known
         with self._store.open(item, self._session.work) as opened:
             digest = content_digest(opened.stream)
             opened.check_unchanged()
+        # What tells the content stands in the ledger; a folder's version is a fact about this very copy of the file.
+        if item.is_settled and not self._store.versions_tell_content:
+            self._read_objects[name] = (item.version, digest)
         return digest
 
     def _place(
         self, item: LandingObject, digest: str, present: set[tuple[str, str]], arrivals: list[Candidate]
     ) -> None:
         """Decide what one file is: known, known under another name, to be tried again, or new."""
-        same = [entry for entry in [*self._known, *self._new] if entry.content_sha256 == digest]
+        same = self._of_content[digest]
         active = [entry for entry in same if entry.status != "duplicate" and not entry.was_replaced]
         main = active[-1] if active else None
         if main is None:
             self._add_new(item, digest, same, arrivals)
         elif main.object_name == item.safe_name and main.batch_id in self._retry:
             self._try_again(item, main, arrivals)
-        elif main.status == "pending" and main in self._known:
+        elif main.status == "pending" and main.batch_id in self._known_ids:
             # A crashed run left it. Under its own name if that is still there, else under this one.
             if main.object_name == item.safe_name or (
-                (main.object_name, digest) not in present
-                and not any(candidate.entry.batch_id == main.batch_id for candidate in arrivals)
+                (main.object_name, digest) not in present and main.batch_id not in self._taken_up
             ):
                 self._try_again(item, main, arrivals)
         else:
@@ -180,7 +197,7 @@ class Discovery:
             run_id=self._session.run_id,
             object_version=self._version(item),
         )
-        self._new.append(entry)
+        self._add(entry)
         self.results.append(result_of(entry, ()))
 
     def _note_version(self, item: LandingObject, named: Sequence[LedgerEntry]) -> None:
@@ -188,6 +205,10 @@ class Discovery:
         version = self._version(item)
         if version is not None and named and all(entry.object_version != version for entry in named):
             self._renewed.append(replace(named[-1], object_version=version))
+
+    def _add(self, entry: LedgerEntry) -> None:
+        self._new.append(entry)
+        self._of_content[entry.content_sha256].append(entry)
 
     def _stated_time(self, item: LandingObject) -> datetime | None:
         """The delivery time in the name of a file that is not loaded itself; it need not have one."""
@@ -199,8 +220,8 @@ class Discovery:
     def _is_newest(self, name: str, digest: str) -> bool:
         of_name = [
             entry
-            for entry in self._known
-            if entry.object_name == name and entry.status not in {"rejected", "pending"}
+            for entry in self._of_name.get(name, ())
+            if entry.status not in {"rejected", "pending"}
         ]
         newest = max(of_name, key=lambda entry: (entry.first_seen_at, entry.load_sequence or 0), default=None)
         return newest is None or newest.content_sha256 == digest
@@ -228,7 +249,7 @@ class Discovery:
         if arrived is None:
             return
         entry, manifest = arrived
-        self._new.append(entry)
+        self._add(entry)
         if entry.status == "rejected":
             self._rejected.append(entry)
             self.results.append(result_of(entry, ()))
@@ -253,6 +274,7 @@ class Discovery:
             self._rejected.append(entry)
             self.results.append(result_of(entry, ()))
         else:
+            self._taken_up.add(entry.batch_id)
             arrivals.append(Candidate(self.feed, self._store, item, entry, manifest, former))
 
     def _with_arrival(

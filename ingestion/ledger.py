@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from ingestion.ops_schema import LOAD_ATTEMPTS, LOAD_LEDGER
+from ingestion.ops_schema import LOAD_ATTEMPTS, LOAD_LEDGER, OPS_TABLES, PRIMARY_KEYS, SEEN_OBJECTS
 from ingestion.warehouses.base import Warehouse
 from settings.errors import NotFoundError
 
@@ -115,6 +116,7 @@ def number_arrivals(known: Iterable[LedgerEntry], arrivals: Sequence[Arrival]) -
         known: every ledger entry of the feed.
     """
     taken = {entry.load_sequence for entry in known if entry.load_sequence is not None}
+    of_second = Counter(number // 1000 for number in taken)
     numbers = [0] * len(arrivals)
     earliest = datetime.min.replace(tzinfo=UTC)
     order = sorted(
@@ -132,11 +134,12 @@ def number_arrivals(known: Iterable[LedgerEntry], arrivals: Sequence[Arrival]) -
             highest += 1
             number = highest
         else:
-            base = int(delivered_at.timestamp()) * 1000
-            number = base + sum(1 for other in taken if base <= other < base + 1000)
+            second = int(delivered_at.timestamp())
+            number = second * 1000 + of_second[second]
             while number in taken:
                 number += 1
         taken.add(number)
+        of_second[number // 1000] += 1
         numbers[index] = number
     return numbers
 
@@ -175,12 +178,7 @@ class Ledger:
 
     def insert(self, entries: Sequence[LedgerEntry]) -> None:
         """Add deliveries."""
-        if entries:
-            marks = ", ".join("?" for _ in COLUMNS)
-            self._warehouse.execute_many(
-                f"insert into {LOAD_LEDGER} ({', '.join(COLUMNS)}) values ({marks})",
-                [_row(entry) for entry in entries],
-            )
+        self._warehouse.insert_rows(LOAD_LEDGER, COLUMNS, [_row(entry) for entry in entries])
 
     def update(self, entry: LedgerEntry) -> None:
         """Write every column of a delivery that is there."""
@@ -188,6 +186,39 @@ class Ledger:
         self._warehouse.execute(
             f"update {LOAD_LEDGER} set {', '.join(f'{name} = ?' for name in changed)} where batch_id = ?",
             [*_row(entry)[1:], entry.batch_id],
+        )
+
+    def update_all(self, entries: Sequence[LedgerEntry]) -> None:
+        """Write every column of deliveries that are there."""
+        self._warehouse.put_rows(LOAD_LEDGER, ["batch_id"], COLUMNS, [_row(entry) for entry in entries])
+
+    def record_attempts(
+        self, entries: Sequence[LedgerEntry], *, run_id: str, action: str, attempted_at: datetime, fingerprint: str
+    ) -> None:
+        """Note a try at each of some deliveries of one feed."""
+        self._warehouse.insert_rows(
+            LOAD_ATTEMPTS,
+            [name for name, _ in OPS_TABLES[LOAD_ATTEMPTS]],
+            [
+                [entry.batch_id, run_id, naive_utc(attempted_at), action, entry.status, fingerprint]
+                for entry in entries
+            ],
+        )
+
+    def known_objects(self, feed: str) -> dict[str, tuple[str, str]]:
+        """Name of an object as it is kept → its version when it was last read, and the digest of its content."""
+        found = self._warehouse.query(
+            f"select object_name, object_version, content_sha256 from {SEEN_OBJECTS} where feed = ?", [feed]
+        )
+        return {name: (version, digest) for name, version, digest in found.rows}
+
+    def know_objects(self, feed: str, objects: Mapping[str, tuple[str, str]]) -> None:
+        """Remember versions and digests of objects, as `known_objects` gives them."""
+        self._warehouse.put_rows(
+            SEEN_OBJECTS,
+            PRIMARY_KEYS[SEEN_OBJECTS],
+            [name for name, _ in OPS_TABLES[SEEN_OBJECTS]],
+            [[feed, name, version, digest] for name, (version, digest) in objects.items()],
         )
 
     def record_attempt(

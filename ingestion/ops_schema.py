@@ -20,6 +20,7 @@ DRIFT_EVENTS = "ops.drift_events"
 RUNS = "ops.runs"
 DBT_RESULTS = "ops.dbt_results"
 LOAD_ATTEMPTS = "ops.load_attempts"
+SEEN_OBJECTS = "ops.seen_objects"
 CHANGED = "state.changed"
 WATERMARK = "state.watermark"
 BUILT = "state.built"
@@ -133,6 +134,13 @@ OPS_TABLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("status", "varchar"),
         ("feed_fingerprint", "varchar"),
     ),
+    # One row per object that was read: what its content was, so that an unchanged one is not read again.
+    SEEN_OBJECTS: (
+        ("feed", "varchar not null"),
+        ("object_name", "varchar not null"),
+        ("object_version", "varchar not null"),
+        ("content_sha256", "varchar not null"),
+    ),
 }
 
 # The same tables as the macros of the incremental models make, whichever comes first.
@@ -162,7 +170,7 @@ OTHER_NAMES = {
     "text": "varchar", "character varying": "varchar", "numeric": "decimal",
     "timestamp without time zone": "timestamp", "double precision": "double",
 }  # fmt: skip
-PRIMARY_KEYS = {WATERMARK: ("consumer", "source")}
+PRIMARY_KEYS = {WATERMARK: ("consumer", "source"), SEEN_OBJECTS: ("feed", "object_name")}
 
 
 def ensure_tables(warehouse: Warehouse, contracts: Iterable[Contract]) -> dict[str, frozenset[str]]:

@@ -124,12 +124,14 @@ class SourceColumns:
         overflow: number of columns `x0, x1, ...` that catch surplus cells.
         row_faults: (condition, rule) about the row as a whole, in the order of testing.
         header_repeats: whether a copy of the header may stand between the rows.
+        passed: further columns, which the result has too.
     """
 
     names: tuple[str, ...]
     overflow: int = 0
     row_faults: tuple[tuple[str, str], ...] = ()
     header_repeats: bool = False
+    passed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -1123,6 +1125,7 @@ class _Builder:
             "_excluded",
             f"{rescued} as _rescued",
             f"{self.notes(header)} as _notes",
+            *self.source.passed,
         ]
         return ", ".join(columns)
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from ingestion.contract import Contract
 from ingestion.feed import Feed, FeedEntity
 from ingestion.file_facts import FileFacts
 
+if TYPE_CHECKING:
+    from ingestion.bronze import WrittenTogether
 
 @dataclass(frozen=True)
 class Lineage:
@@ -50,6 +52,23 @@ class ValidationRequest:
     lineage: Lineage
     checked_path: Path
     in_parallel: bool = True
+
+
+@dataclass(frozen=True)
+class CheckedTogether:
+    """Several files of one feed, validated in one go.
+
+    Attributes:
+        outcomes: one a request, in their order.
+        rows: the checked rows of all files, with `bronze.RowsTogether` for reading them.
+        repeats: their repeats; None where there are none.
+        rows_before: rows of the files before each of them.
+    """
+
+    outcomes: tuple[EntityOutcome, ...]
+    rows: Path
+    repeats: Path | None
+    rows_before: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -93,7 +112,7 @@ class EntityOutcome:
 
 
 class Engine(Protocol):
-    """Runs the validation program."""
+    """Runs the validation program over one file."""
 
     name: str
 
@@ -107,6 +126,23 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Give back what the engine holds. It is not used again."""
+        ...
+
+
+@runtime_checkable
+class EngineForManyFiles(Protocol):
+    """An engine that can also run the program once over many small files that have one header."""
+
+    def validate_together(
+        self, requests: Sequence[ValidationRequest], rows_path: Path, written: WrittenTogether
+    ) -> CheckedTogether:
+        """Write each file's checked parquet and repeats to names of `written`, all rows to `rows_path`, and count.
+
+        The outcome of a file is what `validate` gives for it alone.
+
+        Raises:
+            DataRejectedError: when one of the files cannot be used; which one only `validate` tells.
+        """
         ...
 
 

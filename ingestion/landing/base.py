@@ -40,12 +40,15 @@ class LandingObject:
         size_bytes: size when listed.
         modified_at: aware, UTC; the store's time of the last change.
         version: opaque text that differs whenever the store may hold other content under this name.
+        is_settled: whether another change would give another version. Of a file that was written in this very
+            moment a second change may carry the same time.
     """
 
     name: str
     size_bytes: int
     modified_at: datetime
     version: str
+    is_settled: bool = True
 
     @property
     def safe_name(self) -> str:

@@ -9,6 +9,7 @@ import os
 import signal
 import stat
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -32,6 +33,7 @@ from ingestion.object_names import safe_name
 from settings.errors import ConfigurationError
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+SETTLING_SECONDS = 2.0  # the coarsest time stamps of file systems in use
 
 
 class FolderStore:
@@ -168,7 +170,8 @@ def _look_at(
     if reason:
         return SkippedObject(safe_name(printable_name(name)), reason)
     modified_at = EPOCH + timedelta(microseconds=status.st_mtime_ns // 1000)
-    return LandingObject(name, status.st_size, modified_at, _version(status))
+    is_settled = abs(time.time() - status.st_ctime) > SETTLING_SECONDS
+    return LandingObject(name, status.st_size, modified_at, _version(status), is_settled)
 
 
 def _matching_entries(folder: Path, glob: str) -> Iterator[tuple[str, os.DirEntry[str], frozenset[str]]]:

@@ -42,6 +42,13 @@ def is_lost_connection(message: str) -> bool:
     return any(words in message for words in LOST_CONNECTION)
 
 
+def on_conflict(key: Sequence[str], columns: Sequence[str]) -> str:
+    """The clause by which an inserted row takes the place of the one with its key."""
+    changed = ", ".join(f'"{name}" = excluded."{name}"' for name in columns if name not in key)
+    named = ", ".join(f'"{name}"' for name in key)
+    return f"on conflict ({named}) do update set {changed}"
+
+
 class StatementError(Exception):
     """The database refused a statement. The text may quote data: show its kind only."""
 
@@ -63,6 +70,18 @@ class Warehouse(Protocol):
 
     def execute_many(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
         """Run one statement for each row of parameters; raises as `execute` does."""
+
+    def insert_rows(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+        """Insert many rows of plain values at once; raises as `execute` does."""
+
+    def put_rows(
+        self, table: str, key: Sequence[str], columns: Sequence[str], rows: Sequence[Sequence[object]]
+    ) -> None:
+        """Insert many rows at once; one whose key is there takes the place of the row that is.
+
+        Args:
+            key: the table's primary key; no two of `rows` share one.
+        """
 
     def query(self, sql: str, parameters: Sequence[object] = ()) -> Table:
         """The rows of a query. Decimals come as `Decimal`, times as naive UTC.

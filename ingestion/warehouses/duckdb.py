@@ -9,7 +9,7 @@ import duckdb
 import pyarrow
 
 from ingestion.engines.base import Statement
-from ingestion.warehouses.base import Columns, MissingTableError, Table
+from ingestion.warehouses.base import Columns, MissingTableError, Table, on_conflict
 from settings.errors import BusyError, NotFoundError
 from settings.home import Home
 
@@ -17,6 +17,8 @@ from settings.home import Home
 CONFIGURATION_OF_A_NEW_FILE: dict[str, str | bool | int | float | list[str]] = {
     "storage_compatibility_version": "v1.5.0"
 }
+
+GIVEN_ROWS = "given_rows"
 
 
 def open_duckdb(home: Home, *, read_only: bool = False) -> DuckDBWarehouse:
@@ -68,6 +70,37 @@ class DuckDBWarehouse:
         """See `Warehouse.execute_many`."""
         if rows:
             self._connection.executemany(sql, [list(row) for row in rows])
+
+    def insert_rows(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+        """See `Warehouse.insert_rows`."""
+        self._insert_given(table, columns, rows, "")
+
+    def put_rows(
+        self, table: str, key: Sequence[str], columns: Sequence[str], rows: Sequence[Sequence[object]]
+    ) -> None:
+        """See `Warehouse.put_rows`."""
+        self._insert_given(table, columns, rows, on_conflict(key, columns))
+
+    def _insert_given(
+        self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]], on_conflict: str
+    ) -> None:
+        """As one Arrow table: where pandas is not installed, each bound value costs a tenth of a millisecond."""
+        if rows:
+            names = ", ".join(f'"{name}"' for name in columns)
+            with self._given(columns, rows) as given:
+                self._connection.execute(
+                    f"insert into {table} ({names}) select {names} from {given} {on_conflict}"
+                )
+
+    @contextmanager
+    def _given(self, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Iterator[str]:
+        """The name under which statements find these rows."""
+        given = pyarrow.table(dict(zip(columns, zip(*rows, strict=True), strict=True)))
+        self._connection.register(GIVEN_ROWS, given)
+        try:
+            yield GIVEN_ROWS
+        finally:
+            self._connection.unregister(GIVEN_ROWS)
 
     def query(self, sql: str, parameters: Sequence[object] = ()) -> Table:
         """See `Warehouse.query`."""

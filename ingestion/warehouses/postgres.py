@@ -19,7 +19,14 @@ import pyarrow
 from adbc_driver_postgresql import dbapi
 
 from ingestion.engines.base import Statement
-from ingestion.warehouses.base import Columns, MissingTableError, StatementError, Table, is_lost_connection
+from ingestion.warehouses.base import (
+    Columns,
+    MissingTableError,
+    StatementError,
+    Table,
+    is_lost_connection,
+    on_conflict,
+)
 from settings.errors import BusyError, ConfigurationError, UnavailableError
 from settings.profile import read_target
 
@@ -106,6 +113,23 @@ class PostgresWarehouse:
         if rows:
             with self._cursor() as cursor:
                 cursor.executemany(_numbered(sql, len(rows[0])), [list(row) for row in rows])
+
+    def insert_rows(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+        """See `Warehouse.insert_rows`."""
+        self._insert_each(table, columns, rows, "")
+
+    def put_rows(
+        self, table: str, key: Sequence[str], columns: Sequence[str], rows: Sequence[Sequence[object]]
+    ) -> None:
+        """See `Warehouse.put_rows`."""
+        self._insert_each(table, columns, rows, on_conflict(key, columns))
+
+    def _insert_each(
+        self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]], on_conflict: str
+    ) -> None:
+        names = ", ".join(f'"{name}"' for name in columns)
+        marks = ", ".join("?" for _ in columns)
+        self.execute_many(f"insert into {table} ({names}) values ({marks}) {on_conflict}", rows)
 
     def query(self, sql: str, parameters: Sequence[object] = ()) -> Table:
         """See `Warehouse.query`."""
