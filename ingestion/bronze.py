@@ -30,7 +30,9 @@ METADATA_KEY = "tillhouse"
 UNFINISHED_FOLDER = ".unfinished"
 ARROW_TYPES = {"string": "varchar", "int64": "bigint", "bool": "boolean", "date32[day]": "date"}
 SYNCED_AT_ONCE = 16  # threads that wait for the disk, not for a core
-FILE_COLUMN = "_file"  # of a parquet that holds the rows of several files, one after the other: the local path
+FILE_COLUMN = (
+    "_file"  # of a parquet that holds the rows of several files, one after the other: the local path
+)
 
 
 @dataclass(frozen=True)
@@ -335,7 +337,7 @@ class RowsTogether:
             parameters["repeats"] = str(self.repeats)
         return Statement(sql, parameters)
 
-    def quarantine_rows(self, contract: Contract) -> Statement:
+    def quarantine_rows(self) -> Statement:
         """As `quarantine_rows`, of all the files."""
         values = {name: f"lineage.{name}" for name in QUARANTINE_LINEAGE}
         columns = _quarantine_columns(values, self._number)

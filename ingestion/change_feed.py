@@ -31,22 +31,29 @@ class ChangeFeed:
         if not listed or not self.has_consumers:
             return
         for contract in listed:
-            self._name(entry, contract)
+            self._name([entry], contract)
 
-    def _name(self, entry: LedgerEntry, contract: Contract) -> None:
+    def name_rows_together(self, entries: Sequence[LedgerEntry], contract: Contract) -> None:
+        """As `name_rows`, of deliveries whose numbers lie beside each other: their keys get one sequence."""
+        if contract.change_key and self.has_consumers:
+            self._name(entries, contract)
+
+    def _name(self, entries: Sequence[LedgerEntry], contract: Contract) -> None:
         if contract.change_key is None:
             return
         key, day = contract.change_key.key, contract.change_key.day
+        numbers = [entry.load_sequence or 0 for entry in entries]
+        marks = ", ".join("?" for _ in entries)
         named_day = f'"{day}"' if day else "null"
         # The number beside the batch id lets the scan skip the blocks of other deliveries.
         self._warehouse.execute(
             f"insert into {CHANGED} (source, sequence, source_system, key, day)"
             " select distinct cast(? as varchar), cast(? as bigint), cast(? as varchar),"
             f' "{key}", cast({named_day} as date)'
-            f" from {contract.raw_table} where _load_sequence = ? and _batch_id = ?",
+            f" from {contract.raw_table} where _load_sequence between ? and ? and _batch_id in ({marks})",
             [
                 contract.raw_table, self._next_sequence(contract.raw_table), contract.system,
-                entry.load_sequence, entry.batch_id,
+                min(numbers), max(numbers), *(entry.batch_id for entry in entries),
             ],
         )  # fmt: skip
 

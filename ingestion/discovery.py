@@ -219,9 +219,7 @@ class Discovery:
 
     def _is_newest(self, name: str, digest: str) -> bool:
         of_name = [
-            entry
-            for entry in self._of_name.get(name, ())
-            if entry.status not in {"rejected", "pending"}
+            entry for entry in self._of_name.get(name, ()) if entry.status not in {"rejected", "pending"}
         ]
         newest = max(of_name, key=lambda entry: (entry.first_seen_at, entry.load_sequence or 0), default=None)
         return newest is None or newest.content_sha256 == digest

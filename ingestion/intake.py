@@ -10,28 +10,28 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from datetime import UTC, date, datetime
-from decimal import Decimal
 from itertools import zip_longest
 from pathlib import Path
 
 import duckdb
 
 from ingestion.batch_record import BatchRecord, EntityRecord
-from ingestion.bronze import checked_path, quarantine_rows
+from ingestion.bronze import quarantine_rows
+from ingestion.checking import checked_entry, inspect_candidate, is_over_threshold, request_of
 from ingestion.columns import changed_columns, likely_renames
 from ingestion.companies import shared_tables
 from ingestion.completeness import delivery_dates, incomplete
 from ingestion.contract import load_contracts
 from ingestion.discovery import Candidate, Discovery
-from ingestion.engines.base import EntityOutcome, Lineage, ValidationRequest
+from ingestion.engines.base import EntityOutcome
 from ingestion.feed import Feed
 from ingestion.landing import LandingStore, ObjectNotReadyError
 from ingestion.ledger import LedgerEntry
 from ingestion.loader import ReconciliationError
-from ingestion.preflight import inspect_file
 from ingestion.report import BatchResult, IngestionReport, WaitingFile, summarise
 from ingestion.results import failed_result, missing_result, result_of, told
-from ingestion.session import Session, feed_fingerprint, replaced_by, rows_of_file
+from ingestion.session import Session, feed_fingerprint, replaced_by
+from ingestion.small_files import portions, take_together
 from ingestion.warehouses.base import StatementError
 from settings.errors import ConfigurationError, DataRejectedError
 
@@ -75,8 +75,12 @@ class Intake:
             )
         ]
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="check") as beside:
-            for candidate, checking in self._checked_ahead(candidates, beside):
-                self._results.append(self._take(candidate, checking))
+            for portion in portions(self._session, candidates):
+                alone: Sequence[Candidate] = portion.candidates
+                if portion.together:
+                    alone = self._take_together(portion.candidates)
+                for candidate, checking in self._checked_ahead(alone, beside):
+                    self._results.append(self._take(candidate, checking))
         for feed in self._feeds:
             self._withdraw_stale(feed)
         for text in shared_tables(self._session, self._feeds, self._loaded_feeds()):
@@ -139,6 +143,16 @@ class Intake:
                     ahead = beside.submit(self._check, following)
             yield candidate, checking
 
+    def _take_together(self, candidates: Sequence[Candidate]) -> list[Candidate]:
+        """Check and load small files at once. Returns those that are to be taken by themselves."""
+        loaded, left = take_together(self._session, candidates)
+        for found in loaded:
+            self._warn_of(candidates[0].feed, found.entry, found.entities)
+            self._results.append(found.result)
+        if loaded:
+            logger.info("feed %s: %d small files loaded", candidates[0].feed.name, len(loaded))
+        return left
+
     def _take(self, candidate: Candidate, checking: Future[Checked] | None) -> BatchResult:
         """Check and load one file, or say why not. Only faults of the machine leave this method as errors.
 
@@ -168,46 +182,16 @@ class Intake:
 
     def _check(self, candidate: Candidate) -> Checked:
         """Pre-flight and validation: after this, bronze holds the whole file."""
-        session, entry, feed = self._session, candidate.entry, candidate.feed
-        contracts = load_contracts()
-        # The arrival that was recorded first counts, whatever has touched the file since.
-        item = replace(candidate.item, modified_at=entry.modified_at)
+        session, feed = self._session, candidate.feed
         work = Path(tempfile.mkdtemp(dir=session.work))
         try:
             with candidate.store.open(candidate.item, work) as opened:
-                facts = inspect_file(
-                    opened.stream,
-                    opened.path,
-                    feed,
-                    replace(item, name=entry.object_name),
-                    work=work,
-                    delivered_at=entry.delivered_at,
-                    manifest=candidate.manifest,
-                )
-                if facts.content_sha256 != entry.content_sha256:
-                    raise ObjectNotReadyError(entry.object_name, "changed between two readings")
+                facts = inspect_candidate(candidate, opened, work)
                 records = []
                 for feed_entity in feed.entities:
-                    contract = contracts[feed_entity.entity]
-                    lineage = Lineage(
-                        feed=feed.name,
-                        business_timezone=feed.business_timezone,
-                        batch_id=entry.batch_id,
-                        load_sequence=entry.load_sequence or 0,
-                        source_file=entry.object_name,
-                        file_sha256=entry.content_sha256,
-                        ingested_at=session.started_at,
-                        contract_version=contract.version,
-                        delivery_mode=feed.delivery_mode,
-                        arrived_at=entry.arrived_at,
-                        run_id=session.run_id,
-                        judged_arrival=entry.judged_arrival,
-                    )
-                    path = checked_path(session.home, feed.name, entry.batch_id, contract.entity)
-                    outcome = session.engine.validate(
-                        ValidationRequest(facts, feed, feed_entity, contract, lineage, path)
-                    )
-                    records.append(EntityRecord(contract.entity, lineage, outcome))
+                    request = request_of(session, candidate, facts, feed_entity)
+                    outcome = session.engine.validate(request)
+                    records.append(EntityRecord(request.contract.entity, request.lineage, outcome))
                 opened.check_unchanged()
         finally:
             shutil.rmtree(work, ignore_errors=True)
@@ -216,18 +200,7 @@ class Intake:
     def _load_or_reject(self, candidate: Candidate, entities: Checked) -> BatchResult:
         session, feed = self._session, candidate.feed
         outcomes = [entity.outcome for entity in entities]
-        contracts = load_contracts()
-        checked = replace(
-            candidate.entry,
-            rows_read=rows_of_file(outcomes),
-            run_id=session.run_id,
-            engine=session.engine.name,
-            contract_version=",".join(sorted({contracts[entity.entity].version for entity in entities})),
-            bronze_paths={
-                entity.entity: str(entity.outcome.checked_path.relative_to(session.home.bronze))
-                for entity in entities
-            },
-        )
+        checked = checked_entry(session, candidate, entities)
         changed = self._frozen_message(feed, checked.batch_id, outcomes) if feed.drift == "freeze" else ""
         if changed:
             rejected = replace(checked, status="rejected", rule=FROZEN_RULE, message=changed)
@@ -408,11 +381,3 @@ class Intake:
 def noted(outcome: EntityOutcome, note: str) -> int:
     """How many values the validation noted so, over all columns."""
     return sum(count for name, count in outcome.notes.items() if name.rpartition(":")[2] == note)
-
-
-def is_over_threshold(feed: Feed, outcome: EntityOutcome) -> bool:
-    """Whether an entity's bad rows are more than the feed's number AND more than its share of all rows."""
-    threshold = feed.quarantine_threshold
-    bad = outcome.rows_quarantined
-    # As decimals: 1 % of 10,100 rows is 101 rows exactly.
-    return bad > threshold.rows and bad > Decimal(str(threshold.share)) * outcome.rows_read

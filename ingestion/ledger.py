@@ -193,7 +193,13 @@ class Ledger:
         self._warehouse.put_rows(LOAD_LEDGER, ["batch_id"], COLUMNS, [_row(entry) for entry in entries])
 
     def record_attempts(
-        self, entries: Sequence[LedgerEntry], *, run_id: str, action: str, attempted_at: datetime, fingerprint: str
+        self,
+        entries: Sequence[LedgerEntry],
+        *,
+        run_id: str,
+        action: str,
+        attempted_at: datetime,
+        fingerprint: str,
     ) -> None:
         """Note a try at each of some deliveries of one feed."""
         self._warehouse.insert_rows(

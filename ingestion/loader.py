@@ -31,6 +31,9 @@ from settings.errors import TillhouseError
 from settings.home import Home
 
 QUARANTINE_COLUMNS = tuple(name for name, _ in OPS_TABLES[QUARANTINE])
+COUNT_COLUMNS = tuple(name for name, _ in OPS_TABLES[LOAD_ENTITY_COUNTS])
+DRIFT_COLUMNS = tuple(name for name, _ in OPS_TABLES[DRIFT_EVENTS])
+NO_STATEMENT = Statement("", {})
 
 
 class ReconciliationError(TillhouseError):
@@ -44,9 +47,18 @@ class EntityLoad:
 
     contract: Contract
     outcome: EntityOutcome
+    accepted: Statement = NO_STATEMENT
+    quarantined: Statement = NO_STATEMENT
+    lost: Columns = ()
+
+
+@dataclass(frozen=True)
+class EntitiesTogether:
+    """One entity of several deliveries; the statements give the rows of all, as those of an `EntityLoad` do."""
+
+    contract: Contract
     accepted: Statement
     quarantined: Statement
-    lost: Columns = ()
 
 
 @dataclass(frozen=True)
@@ -83,6 +95,16 @@ class Loader(Protocol):
 
         Raises:
             ReconciliationError: when the rows that arrived are not the rows that were counted.
+        """
+
+    def load_together(self, batches: Sequence[BatchLoad], entities: Sequence[EntitiesTogether]) -> None:
+        """Load deliveries of one feed inside the caller's transaction: none of them replaces or repeats another.
+
+        Args:
+            batches: with the outcomes of their entities; the statements are those of `entities`.
+
+        Raises:
+            ReconciliationError: when the rows that arrived of any of them are not the rows that were counted.
         """
 
     def withdraw(self, entry: LedgerEntry) -> None:
@@ -147,6 +169,73 @@ class WarehouseLoader:
         self._insert_drift(entry, batch.entities, batch.loaded_at)
         self._release_file_row(entry)
         self._ledger.update(entry)
+
+    def load_together(self, batches: Sequence[BatchLoad], entities: Sequence[EntitiesTogether]) -> None:
+        """See `Loader.load_together`."""
+        entries = [batch.entry for batch in batches]
+        for together in entities:
+            contract = together.contract
+            loads = [
+                (batch.entry, entity)
+                for batch in batches
+                for entity in batch.entities
+                if entity.contract.entity == contract.entity
+            ]
+            self._warehouse.insert(contract.raw_table, raw_column_types(contract), together.accepted)
+            quarantined = sum(entity.outcome.rows_quarantined for _, entity in loads)
+            if quarantined:
+                found = self._warehouse.insert(QUARANTINE, OPS_TABLES[QUARANTINE], together.quarantined)
+                if found != quarantined:
+                    raise self._mismatch(
+                        *loads[0], "rows quarantined with those beside it", quarantined, found
+                    )
+            self._check_all_totals(contract, loads)
+            self._changes.name_rows_together(entries, contract)
+        self._warehouse.insert_rows(
+            LOAD_ENTITY_COUNTS,
+            COUNT_COLUMNS,
+            [_counts(batch.entry, entity) for batch in batches for entity in batch.entities],
+        )
+        self._warehouse.insert_rows(
+            DRIFT_EVENTS,
+            DRIFT_COLUMNS,
+            [row for batch in batches for row in _drift(batch.entry, batch.entities, batch.loaded_at)],
+        )
+        known = ", ".join(_quoted_text(entry.batch_id) for entry in entries)
+        self._warehouse.execute(
+            f"update {QUARANTINE} set status = 'released'"
+            f" where batch_id in ({known}) and row_number is null and status = 'open'"
+        )
+        self._ledger.update_all(entries)
+
+    def _check_all_totals(self, contract: Contract, loads: Sequence[tuple[LedgerEntry, EntityLoad]]) -> None:
+        """As `_check_totals`, of deliveries whose numbers lie beside each other."""
+        columns = contract.decimal_columns
+        sums = "".join(f', coalesce(sum("{name}"), 0)' for name in columns)
+        numbers = [entry.load_sequence for entry, _ in loads if entry.load_sequence is not None]
+        found = {
+            row[0]: row[1:]
+            for row in self._warehouse.query(
+                f"select _batch_id, count(*){sums} from {contract.raw_table}"
+                f" where _load_sequence between ? and ? and _feed = ? group by _batch_id",
+                [min(numbers, default=0), max(numbers, default=0), loads[0][0].feed],
+            ).rows
+        }
+        for entry, entity in loads:
+            count, *totals = found.get(entry.batch_id, (0, *(Decimal(0) for _ in columns)))
+            if entity.outcome.rows_read != (
+                entity.outcome.rows_accepted
+                + entity.outcome.rows_quarantined
+                + entity.outcome.rows_duplicate
+                + entity.outcome.rows_excluded
+            ):
+                raise self._mismatch(entry, entity, "rows read", entity.outcome.rows_read, "another sum")
+            if count != entity.outcome.rows_accepted:
+                raise self._mismatch(entry, entity, "rows in the table", entity.outcome.rows_accepted, count)
+            for name, total in zip(columns, totals, strict=True):
+                expected = entity.outcome.control_totals.get(name, Decimal(0))
+                if Decimal(total) != expected:
+                    raise self._mismatch(entry, entity, f"total of {name}", expected, total)
 
     def withdraw(self, entry: LedgerEntry) -> None:
         """See `Loader.withdraw`."""
@@ -247,41 +336,12 @@ class WarehouseLoader:
         )
 
     def _insert_counts(self, entry: LedgerEntry, entities: Sequence[EntityLoad]) -> None:
-        columns = [name for name, _ in OPS_TABLES[LOAD_ENTITY_COUNTS]]
-        self._warehouse.execute_many(
-            f"insert into {LOAD_ENTITY_COUNTS} ({', '.join(columns)})"
-            f" values ({', '.join('?' for _ in columns)})",
-            [
-                [
-                    entry.batch_id,
-                    entry.feed,
-                    entity.contract.entity,
-                    entity.outcome.rows_read,
-                    entity.outcome.rows_accepted,
-                    entity.outcome.rows_quarantined,
-                    entity.outcome.rows_duplicate,
-                    entity.outcome.rows_excluded,
-                    entity.outcome.rows_conflicting,
-                    _exact(entity.outcome.control_totals),
-                    json.dumps(dict(entity.outcome.null_counts)),
-                    entity.outcome.min_event_at,
-                    entity.outcome.max_event_at,
-                ]
-                for entity in entities
-            ],
+        self._warehouse.insert_rows(
+            LOAD_ENTITY_COUNTS, COUNT_COLUMNS, [_counts(entry, entity) for entity in entities]
         )
 
     def _insert_drift(self, entry: LedgerEntry, entities: Sequence[EntityLoad], seen_at: datetime) -> None:
-        rows = [
-            [
-                entry.batch_id, entry.feed, entity.contract.entity,
-                event.kind, event.column_name, event.detail, naive_utc(seen_at),
-            ]
-            for entity in entities
-            for event in entity.outcome.drift
-        ]  # fmt: skip
-        if rows:
-            self._warehouse.execute_many(f"insert into {DRIFT_EVENTS} values (?, ?, ?, ?, ?, ?, ?)", rows)
+        self._warehouse.insert_rows(DRIFT_EVENTS, DRIFT_COLUMNS, _drift(entry, entities, seen_at))
 
     def _release_file_row(self, entry: LedgerEntry) -> None:
         self._warehouse.execute(
@@ -289,6 +349,40 @@ class WarehouseLoader:
             " where batch_id = ? and row_number is null and status = 'open'",
             [entry.batch_id],
         )
+
+
+def _counts(entry: LedgerEntry, entity: EntityLoad) -> list[object]:
+    outcome = entity.outcome
+    return [
+        entry.batch_id,
+        entry.feed,
+        entity.contract.entity,
+        outcome.rows_read,
+        outcome.rows_accepted,
+        outcome.rows_quarantined,
+        outcome.rows_duplicate,
+        outcome.rows_excluded,
+        outcome.rows_conflicting,
+        _exact(outcome.control_totals),
+        json.dumps(dict(outcome.null_counts)),
+        outcome.min_event_at,
+        outcome.max_event_at,
+    ]
+
+
+def _drift(entry: LedgerEntry, entities: Sequence[EntityLoad], seen_at: datetime) -> list[list[object]]:
+    return [
+        [
+            entry.batch_id, entry.feed, entity.contract.entity,
+            event.kind, event.column_name, event.detail, naive_utc(seen_at),
+        ]
+        for entity in entities
+        for event in entity.outcome.drift
+    ]  # fmt: skip
+
+
+def _quoted_text(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 def _exact(totals: Mapping[str, Decimal]) -> str:

@@ -16,6 +16,7 @@ from ingestion.file_facts import FileFacts
 if TYPE_CHECKING:
     from ingestion.bronze import WrittenTogether
 
+
 @dataclass(frozen=True)
 class Lineage:
     """Where the rows of one batch come from: the same for every row of one file.
@@ -42,7 +43,8 @@ class Lineage:
 class ValidationRequest:
     """One file, one entity of its feed. `checked_path` is where the checked parquet will be.
 
-    `in_parallel`: an engine may read parts of the file side by side.
+    `in_parallel`: an engine may read parts of the file side by side. `further_paths`: files that are read after the
+    first as if they were one with it, each row with its file in `bronze.FILE_COLUMN`.
     """
 
     facts: FileFacts
@@ -52,6 +54,7 @@ class ValidationRequest:
     lineage: Lineage
     checked_path: Path
     in_parallel: bool = True
+    further_paths: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)

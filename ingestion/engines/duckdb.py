@@ -13,9 +13,18 @@ from pathlib import Path
 
 import duckdb
 
-from ingestion.bronze import METADATA_KEY, CheckedMetadata, read_metadata, repeats_path, written_whole
+from ingestion.bronze import (
+    FILE_COLUMN,
+    METADATA_KEY,
+    CheckedMetadata,
+    WrittenTogether,
+    read_metadata,
+    repeats_path,
+    written_whole,
+)
 from ingestion.contract import Contract, ContractColumn
-from ingestion.engines.base import EntityOutcome, ValidationRequest
+from ingestion.engines.base import CheckedTogether, EntityOutcome, ValidationRequest
+from ingestion.engines.duckdb_together import as_one, split_rows
 from ingestion.feed import Feed
 from ingestion.recheck import (
     RowSelection,
@@ -129,6 +138,30 @@ class DuckDBEngine:
                 remedy="check delimiter, quote and format of the feed against the file's first lines",
                 rule="unreadable_file",
             ) from None
+
+    def validate_together(
+        self, requests: Sequence[ValidationRequest], rows_path: Path, written: WrittenTogether
+    ) -> CheckedTogether:
+        """See `EngineForManyFiles.validate_together`."""
+        connection, request = self._connection, as_one(requests)
+        try:
+            source_sql, columns = self._csv_source(connection, request)
+            program = build_program(request, replace(columns, passed=(FILE_COLUMN,)))
+            parameters = self._token_parameters() if program.needs_token_key else {}
+            connection.execute(
+                f"copy (with source as ({source_sql}) {program.sql}) to {sql_text(str(rows_path))} (format parquet)",
+                parameters,
+            )
+            repeats = _repeats_query(connection, request, program, rows_path, within=FILE_COLUMN)
+            done = split_rows(connection, requests, program, rows_path, written, repeats_sql=repeats)
+        except (*DATA_ERRORS, duckdb.NotImplementedException) as error:
+            raise DataRejectedError(
+                f"{request.feed.where}: {len(requests)} files cannot be read together ({type(error).__name__})",
+                rule="unreadable_file",
+            ) from None
+        for outcome in done.outcomes:
+            self._warn_about_key(request.contract, outcome)
+        return done
 
     def recheck(
         self, request: ValidationRequest, former: Path, columns: tuple[str, ...], only: RowSelection
@@ -295,6 +328,7 @@ class DuckDBEngine:
         facts = request.facts
         longest = facts.longest_line_bytes
         limit = SMALLEST_LINE_LIMIT if longest is None else max(SMALLEST_LINE_LIMIT, 2 * longest)
+        block = BLOCK_BYTES if not request.further_paths else 0  # each file takes a buffer
         parallel = request.in_parallel and not facts.has_quoted_newline and not facts.has_carriage_return
         options = {
             "auto_detect": "false",
@@ -308,11 +342,14 @@ class DuckDBEngine:
             "strict_mode": "false",
             "parallel": "true" if parallel else "false",
             "max_line_size": str(limit),
-            "buffer_size": str(max(BLOCK_BYTES, 2 * limit)),
+            "buffer_size": str(max(block, 2 * limit)),
             "compression": "'none'",
         }
+        if request.further_paths:
+            options["filename"] = sql_text(FILE_COLUMN)
         listed = ", ".join(f"{key} = {value}" for key, value in options.items())
-        return f"select * from read_csv({sql_text(str(facts.path))}, {listed})"
+        paths = ", ".join(sql_text(str(path)) for path in (facts.path, *request.further_paths))
+        return f"select * from read_csv([{paths}], {listed})"
 
     def _csv_source(
         self, connection: duckdb.DuckDBPyConnection, request: ValidationRequest
@@ -605,50 +642,67 @@ def _write_repeats(
     rows_file: Path,
     repeats_file: Path,
 ) -> None:
-    """Mark the rows that say again (`duplicate`) or contradict (`conflict`) what an earlier row said.
+    query = _repeats_query(connection, request, program, rows_file)
+    query = query or "select cast(null as bigint) as row_number, cast(null as varchar) as kind where false"
+    connection.execute(f"copy ({query}) to {sql_text(str(repeats_file))} (format parquet)")
+
+
+def _repeats_query(
+    connection: duckdb.DuckDBPyConnection,
+    request: ValidationRequest,
+    program: Program,
+    rows_file: Path,
+    *,
+    within: str = "",
+) -> str:
+    """Marks the rows that say again (`duplicate`) or contradict (`conflict`) what an earlier row said.
 
     Compared are rows of one key and one `latest_by`, each with the row before it in the file. Only keys that
     occur more than once are looked at: their hashes are found first, from the key columns alone.
+
+    Args:
+        within: a column that repeated rows must agree in besides.
+
+    Returns:
+        a select of `row_number` and `kind`; empty where no key occurs twice.
     """
     contract = request.contract
-    key = [contract.column(name).output_name for name in contract.key]
+    key = [sql_name(contract.column(name).output_name) for name in contract.key]
     rows = f"read_parquet({sql_text(str(rows_file))}, file_row_number = true)"
     accepted = "_rule is null and not _excluded"
-    made = {*program.row_number_columns, *program.numbers}
-    if key and not set(key) & made:
-        hashed = f"hash({', '.join(sql_name(name) for name in key)})"
-        connection.execute(
-            f"create or replace temp table repeated_keys as select {hashed} as key_hash from {rows} "
-            f"where {accepted} group by key_hash having count(*) > 1"
-        )
-        some = connection.execute("select count(*) from repeated_keys").fetchone()
-        has_repeats = bool(some and some[0])
-    else:
-        has_repeats = False
-    if not has_repeats:
-        query = "select cast(null as bigint) as row_number, cast(null as varchar) as kind where false"
-    else:
-        content = [sql_name(column.output_name) for column in contract.columns]
-        if len(request.feed.entities) == 1:
-            # With two entities in one file the same header stands on lines that differ elsewhere.
-            content.append("_rescued")
-        # Length before text: no two different rows can give one string.
-        parts = ", ".join(
-            f"coalesce(concat(strlen(cast({name} as varchar)), ':', cast({name} as varchar)), '-')"
-            for name in content
-        )
-        latest = [sql_name(contract.column(contract.latest_by).output_name)] if contract.latest_by else []
-        partition = ", ".join([sql_name(name) for name in key] + latest)
-        query = (
-            "select cast(file_row_number + 1 as bigint) as row_number, "
-            "case when content = content_before then 'duplicate' else 'conflict' end as kind from ("
-            "select file_row_number, content, lag(content) over "
-            f"(partition by {partition} order by file_row_number) as content_before from ("
-            f"select file_row_number, {partition}, md5(concat({parts})) as content from {rows} "
-            f"where {accepted} and {hashed} in (select key_hash from repeated_keys))) "
-            "where content_before is not null order by row_number"
-        )
-    connection.execute(f"copy ({query}) to {sql_text(str(repeats_file))} (format parquet)")
+    made = {sql_name(name) for name in (*program.row_number_columns, *program.numbers)}
+    if not key or set(key) & made:
+        return ""
+    if within:
+        key.append(sql_name(within))
+    hashed = f"hash({', '.join(key)})"
+    connection.execute(
+        f"create or replace temp table repeated_keys as select {hashed} as key_hash from {rows} "
+        f"where {accepted} group by key_hash having count(*) > 1"
+    )
+    some = connection.execute("select count(*) from repeated_keys").fetchone()
+    if not some or not some[0]:
+        return ""
+    content = [sql_name(column.output_name) for column in contract.columns]
+    if len(request.feed.entities) == 1:
+        # With two entities in one file the same header stands on lines that differ elsewhere.
+        content.append("_rescued")
+    # Length before text: no two different rows can give one string.
+    parts = ", ".join(
+        f"coalesce(concat(strlen(cast({name} as varchar)), ':', cast({name} as varchar)), '-')"
+        for name in content
+    )
+    latest = [sql_name(contract.column(contract.latest_by).output_name)] if contract.latest_by else []
+    partition = ", ".join(key + latest)
+    return (
+        "select cast(file_row_number + 1 as bigint) as row_number, "
+        "case when content = content_before then 'duplicate' else 'conflict' end as kind from ("
+        "select file_row_number, content, lag(content) over "
+        f"(partition by {partition} order by file_row_number) as content_before from ("
+        f"select file_row_number, {partition}, md5(concat({parts})) as content from {rows} "
+        f"where {accepted} and {hashed} in (select key_hash from repeated_keys))) "
+        "where content_before is not null order by row_number"
+    )
 
 
 def _count(

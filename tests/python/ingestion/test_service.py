@@ -598,7 +598,7 @@ ANYWHERE: list[tuple[Any, str, bool]] = [
     (discovery.Discovery, "write", True),
     (Ledger, "insert", False),
     (intake.Intake, "_take", True),
-    (intake, "inspect_file", False),
+    (intake, "inspect_candidate", False),
     (DuckDBEngine, "validate", False),
     (WarehouseLoader, "_insert_counts", False),
     (Ledger, "record_attempt", True),
