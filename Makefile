@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 PACKAGES := cli settings sample_data ingestion orchestration serving bench
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types sql-lint unit format lock docs bench soak slim-ci clean
+.PHONY: help setup demo test lint types sql-lint unit format lock docs bench soak soak-files soak-marts slim-ci clean
 
 help:  ## say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -59,7 +59,12 @@ docs: setup  ## write dbt's documentation of the models into target/ (dbt docs s
 bench: setup  ## measure; ORDERS=1000000 by default, see bench/README.md
 	$(BIN)/python -m bench --orders $${ORDERS:-1000000}
 
-soak: setup  ## hold incremental marts to rebuilds over N drawn sequences (300); SEED=<n>, TARGET=postgres
+soak: soak-files soak-marts  ## both of the following, with what was never drawn before; SEED=<n> repeats one
+
+soak-files: setup  ## deliver FILES mutated files (5000): none may crash a run or lose a row without a word; SEED=<n>
+	$(BIN)/python -m tests.python.fuzz.soak --files $${FILES:-5000} $${SEED:+--seed $$SEED}
+
+soak-marts: setup  ## hold incremental marts to rebuilds over N drawn sequences (300); SEED=<n>, TARGET=postgres
 	$(BIN)/python -m tests.python.property.soak --examples $${N:-300} --target $${TARGET:-duckdb} $${SEED:+--seed $$SEED}
 
 slim-ci: setup  ## build and test only what changed against STATE=<folder with a manifest.json>

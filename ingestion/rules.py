@@ -1,4 +1,4 @@
-"""The rules that send a row to quarantine, and the notes about values that were normalised on the way in.
+"""The rules that send a row to quarantine or refuse a file, and the notes about values that were normalised.
 
 The words are an interface: they stand in `ops.quarantine.rule` and never change their meaning.
 """
@@ -34,6 +34,34 @@ COLUMN_RULES: Mapping[str, str] = {
 }
 
 RULES: Mapping[str, str] = {**ROW_RULES, **COLUMN_RULES}
+
+# Rules about a file as a whole: nothing of it is loaded.
+FILE_RULES: Mapping[str, str] = {
+    "empty": "the file has no bytes, or blank lines only",
+    "encoding": "the bytes are not text in the feed's encoding",
+    "format": "the content is not of the feed's format",
+    "encrypted": "the file is encrypted",
+    "archive": "the file is an archive, or compressed in a way that is not read here",
+    "not_delimited": "the file is no delimited text, or has another delimiter",
+    "corrupt_gzip": "the gzip content is damaged",
+    "truncated_gzip": "the gzip content ends before its checksum",
+    "compression_ratio": "the file grows too much when it is decompressed",
+    "file_too_large": "the decompressed file is larger than the limit",
+    "line_too_large": "a line is longer than the limit",
+    "corrupt_parquet": "the parquet footer cannot be read",
+    "missing_header": "the file has no header line",
+    "duplicate_header": "two columns have the same name",
+    "missing_column": "a column that the contract needs is not there",
+    "unclosed_quote": "the quotes do not pair up, so the rows cannot be told apart",
+    "text_after_quote": "text stands between a closing quote and the next delimiter",
+    "row_count_mismatch": "the engine has not read as many rows as there are lines",
+    "not_json_lines": "no line is a JSON object",
+    "unreadable_file": "the engine cannot read the file as what the feed says it is",
+    "manifest_mismatch": "trailer or manifest state something else than what is there",
+    "delivery_time": "the file's name has no delivery time",
+    "quarantine_threshold": "more rows are bad than the feed's threshold allows",
+    "frozen_columns": "the columns of a frozen feed have changed",
+}
 
 NOTES: Mapping[str, str] = {
     "sentinel_date": "a placeholder date became no value",

@@ -87,13 +87,7 @@ def split_rows(
             parquet.write_table(listed.set_column(0, "row_number", shifted), target, store_schema=False)
         else:
             target.write_bytes(nothing)
-        parquet.write_table(
-            rows.slice(first, count).replace_schema_metadata({METADATA_KEY: _metadata(request).to_json()}),
-            written.path(request.checked_path),
-            compression="snappy",
-            store_schema=False,
-            store_decimal_as_integer=True,
-        )
+        _write_rows(rows.slice(first, count), written.path(request.checked_path), _metadata(request))
         kinds = listed.column("kind").to_pylist()
         outcomes.append(_outcome(request, program, figures, kinds, notes.get(path, {})))
         before.append(first)
@@ -109,6 +103,15 @@ def _metadata(request: ValidationRequest) -> CheckedMetadata:
         file_sha256=request.facts.content_sha256,
         contract_version=request.contract.version,
     )
+
+
+def _write_rows(rows: pyarrow.Table, target: Path, metadata: CheckedMetadata) -> None:
+    # Without the copy of the Arrow schema, which also leaves out what the schema says: so the footer is told apart.
+    with parquet.ParquetWriter(
+        target, rows.schema, compression="snappy", store_schema=False, store_decimal_as_integer=True
+    ) as writer:
+        writer.write_table(rows)
+        writer.add_key_value_metadata({METADATA_KEY: metadata.to_json()})
 
 
 def _no_repeats() -> pyarrow.Table:
