@@ -103,7 +103,7 @@ class TextScanner:
             last = int(np.flatnonzero(~blank)[-1]) if blanks else len(ends) - 1
             self.last_line_start = self._offset + int(starts[last])
             self.last_line = block[starts[last] : ends[last]]
-        self._find_characters(block, body, np.count_nonzero(is_lf), has_cr)
+        self._find_characters(block, body, int(np.count_nonzero(is_lf)), has_cr)
         quotes = self._quotes_of(block, body)
         if self._is_delimited:
             counts = self._count(body, self._delimiters, ends)
