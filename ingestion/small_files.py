@@ -93,6 +93,7 @@ def _can_go_together(session: Session, candidate: Candidate) -> bool:
     )
     return (
         candidate.size <= SMALL_BYTES
+        and session.bronze.is_local
         and isinstance(session.engine, EngineForManyFiles)
         and feed.format == "csv"
         and feed.header

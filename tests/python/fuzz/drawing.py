@@ -19,7 +19,7 @@ from pyarrow import parquet
 from ingestion.contract import Contract, ContractColumn, load_contracts
 
 FIRST_DAY = datetime(2026, 1, 5, tzinfo=UTC)
-ZONE = "America/New_York"
+ZONE, CURRENCY = "America/New_York", "USD"
 WORDS = (
     "soup",
     "tea, green",

@@ -24,7 +24,7 @@ from pyarrow import parquet
 
 from ingestion.contract import ContractColumn
 
-from .drawing import FuzzedFeed
+from .drawing import CURRENCY, FuzzedFeed
 
 csv.field_size_limit(1 << 24)
 Row = Sequence[str | None]
@@ -118,9 +118,10 @@ def expected_value(feed: FuzzedFeed, column: ContractColumn, cell: str | None) -
     if column.pii != "none":
         return UNKNOWN
     if not text:
-        if column.required and column.default is None:
+        default = CURRENCY if column.default_setting == "currency" else column.default
+        if column.required and default is None:
             raise ValueError("required")
-        text = column.default or ""
+        text = default or ""
         if not text:
             return None
     if column.type == "text":

@@ -16,7 +16,7 @@ from .drawing import FEEDS, DrawnFile, draw_file
 from .reading import read_content
 from .trial import run_files, run_seeds
 
-FILES = 270  # `make soak` runs 5,000 that were never drawn before
+FILES = 180  # `make soak` runs 5,000 that were never drawn before
 
 
 def test_mutated_files_are_loaded_whole_or_refused_whole(tmp_path: Path) -> None:
@@ -40,7 +40,7 @@ def test_most_mutations_leave_something_to_load() -> None:
         except Exception:  # noqa: S112  (whatever Python's readers raise, the file is not readable)
             continue
     assert readable > FILES / 2
-    assert len({step for file in drawn for step in file.steps}) > 30
+    assert len({step for file in drawn for step in file.steps}) > 25
 
 
 class TestWhatIsComplainedOf:

@@ -18,7 +18,7 @@ from ingestion.rules import FILE_RULES
 from ingestion.service import IngestionService
 from settings.home import Home
 
-from .drawing import FEEDS, DrawnFile, FuzzedFeed, draw_file
+from .drawing import CURRENCY, FEEDS, DrawnFile, FuzzedFeed, draw_file
 from .reading import UNKNOWN, Reading, Row, UnreadableError, expected_value, read_content
 
 ARRIVED = datetime(2026, 3, 1, 6, tzinfo=UTC)
@@ -70,7 +70,7 @@ def deliver_to(home: Home, *, engine: str = "duckdb") -> None:
         yaml.safe_dump(
             {
                 "company": "fuzzed",
-                "defaults": {"currency": "USD"},
+                "defaults": {"currency": CURRENCY},
                 "feeds": [feed.definition() for feed in FEEDS],
             }
         ),
@@ -193,8 +193,6 @@ def _faults_of_row(feed: FuzzedFeed, reading: Reading, row: Mapping[str, Any]) -
         except ValueError as error:
             faults.append(f"row {number}: {column.name} was accepted as {found!r}, though: {error}")
             continue
-        if column.name == "currency" and expected is None:
-            expected = "USD"
         if expected is not UNKNOWN and expected != found:
             faults.append(f"row {number}: {column.name} is {found!r}, expected {expected!r}")
     return faults
