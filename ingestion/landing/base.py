@@ -89,6 +89,17 @@ class OpenedObject(Protocol):
         """Raise ObjectNotReadyError when the content may have changed since the listing."""
 
 
+@dataclass(frozen=True)
+class PrivateCopy:
+    """An opened object whose bytes were copied to a file of ours: nobody else can change it."""
+
+    stream: BinaryIO
+    path: Path
+
+    def check_unchanged(self) -> None:
+        """See `OpenedObject.check_unchanged`."""
+
+
 class LandingStore(Protocol):
     """A place for incoming files.
 

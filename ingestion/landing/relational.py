@@ -24,7 +24,7 @@ import psycopg2
 from psycopg2 import sql
 
 from ingestion.feed import Feed, TableSource
-from ingestion.landing.base import LandingObject, Listing, ObjectNotReadyError
+from ingestion.landing.base import LandingObject, Listing, ObjectNotReadyError, PrivateCopy
 from ingestion.locations import DatabaseLocation
 from ingestion.preflight import private_file
 from ingestion.retries import PassingError, with_retries
@@ -82,17 +82,6 @@ class _Polled:
     path: Path
 
 
-@dataclass(frozen=True)
-class _OpenedPoll:
-    """A private file that nobody else writes to."""
-
-    stream: BinaryIO
-    path: Path
-
-    def check_unchanged(self) -> None:
-        """See `OpenedObject.check_unchanged`."""
-
-
 class RelationalStore:
     """See `PolledStore`."""
 
@@ -114,12 +103,12 @@ class RelationalStore:
         return Listing((self._polled.item,) if self._polled else (), ())
 
     @contextmanager
-    def open(self, item: LandingObject, _work: Path) -> Iterator[_OpenedPoll]:
+    def open(self, item: LandingObject, _work: Path) -> Iterator[PrivateCopy]:
         """See `LandingStore.open`."""
         if self._polled is None or self._polled.item != item:
             raise ObjectNotReadyError(item.name, "was polled by another run")
         with self._polled.path.open("rb", buffering=0) as stream:
-            yield _OpenedPoll(stream, self._polled.path)
+            yield PrivateCopy(stream, self._polled.path)
 
     def read_companion(self, _name: str, _limit_bytes: int) -> bytes | None:
         """See `LandingStore.read_companion`: there are none."""

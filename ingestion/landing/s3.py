@@ -10,17 +10,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import BinaryIO
 
 from ingestion.landing.base import (
     HIDDEN_STARTS,
     LandingObject,
     Listing,
     ObjectNotReadyError,
+    PrivateCopy,
     SkippedObject,
     glob_parts,
     matches_file,
@@ -33,17 +32,6 @@ from ingestion.s3 import Bucket, ObjectGoneError, StoredObject
 WILDCARDS = frozenset("*?[")
 # New objects are read twice, once to know them and once to check them; up to so much lies here in between.
 KEPT_BYTES = 1 << 30
-
-
-@dataclass(frozen=True)
-class FetchedObject:
-    """A private copy of one version: nobody can change it any more."""
-
-    stream: BinaryIO
-    path: Path
-
-    def check_unchanged(self) -> None:
-        """See `OpenedObject.check_unchanged`."""
 
 
 class S3Store:
@@ -76,7 +64,7 @@ class S3Store:
         return Listing(tuple(objects), tuple(skipped))
 
     @contextmanager
-    def open(self, item: LandingObject, work: Path) -> Iterator[FetchedObject]:
+    def open(self, item: LandingObject, work: Path) -> Iterator[PrivateCopy]:
         """See `LandingStore.open`. A copy that is small enough stays for the next opening, which uses it up."""
         identity = hashlib.sha256(f"{self._prefix}{item.name}|{item.version}".encode()).hexdigest()
         path = work / f"{identity[:32]}.landed"
@@ -88,7 +76,7 @@ class S3Store:
             self._fetch(item, identity, path)
         try:
             with path.open("rb", buffering=0) as stream:
-                yield FetchedObject(stream, path)
+                yield PrivateCopy(stream, path)
         except BaseException:
             path.unlink(missing_ok=True)
             raise
