@@ -78,6 +78,8 @@ INVISIBLE_PATTERN = r"[\x{00AD}\x{200B}-\x{200F}\x{202A}-\x{202E}\x{2060}-\x{206
 # alone proves nothing ("SÃO"), so what must follow it counts too.
 DOUBLE_ENCODED_PATTERN = r"[\x{00C2}\x{00C3}][\x{0080}-\x{00BF}]|\x{00E2}\x{20AC}"
 DIGIT_RUN_PATTERN = r"[0-9](?:[ -]?[0-9]){12,}"
+# All but the last four digits of a long run, and those four.
+CUT_PATTERN = r"(?:[0-9][ -]?){9,}([0-9][ -]?[0-9][ -]?[0-9][ -]?[0-9])"
 WHOLE_CARD_PATTERN = r"^[0-9](?:[ -]?[0-9]){12,18}\z"
 EMAIL_PATTERN = r"[^\s@,;<>()\"]+@[^\s@,;<>()\"]+\.[^\s@,;<>()\"]+"
 WHOLE_EMAIL_PATTERN = r"^[^\s@]+@[^\s@]+\.[^\s@]+\z"
@@ -94,6 +96,17 @@ UPPER = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 LOWER = UPPER.lower()
 
 
+def passes_luhn(digits: str) -> str:
+    """Whether a text of digits passes the Luhn test (ISO/IEC 7812-1, annex B)."""
+    at = f"substr(reverse({digits}), cast(p + 1 as integer), 1)"
+    digit = f"try_cast({at} as integer)"  # engines may test the guards around this in any order
+    doubled = f"cast(substr('0246813579', {digit} + 1, 1) as integer)"
+    return (
+        f"list_sum(list_transform(range(length({digits})), "
+        f"lambda p: case when p % 2 = 0 then {digit} else {doubled} end)) % 10 = 0"
+    )
+
+
 @dataclass(frozen=True)
 class Functions:
     """Expressions that engines spell differently. The defaults are DuckDB's.
@@ -103,6 +116,7 @@ class Functions:
         local_of_utc: the way back.
         nfc: text in Unicode normalisation form C.
         byte_length: bytes of a text in UTF-8.
+        passes_luhn: whether a text of digits passes the Luhn test.
     """
 
     utc_of_local: Callable[[str, str], str] = lambda value, zone: (
@@ -113,6 +127,7 @@ class Functions:
     )
     nfc: Callable[[str], str] = lambda value: f"nfc_normalize({value})"
     byte_length: Callable[[str], str] = lambda value: f"strlen({value})"
+    passes_luhn: Callable[[str], str] = passes_luhn
 
 
 @dataclass(frozen=True)
@@ -200,18 +215,7 @@ def hmac_token(expression: str) -> str:
     return f"sha256($outer_pad || unhex(sha256($inner_pad || encode({expression}))))"
 
 
-def passes_luhn(digits: str) -> str:
-    """Whether a text of digits passes the Luhn test (ISO/IEC 7812-1, annex B)."""
-    at = f"substr(reverse({digits}), cast(p + 1 as integer), 1)"
-    digit = f"try_cast({at} as integer)"  # engines may test the guards around this in any order
-    doubled = f"cast(substr('0246813579', {digit} + 1, 1) as integer)"
-    return (
-        f"list_sum(list_transform(range(length({digits})), "
-        f"lambda p: case when p % 2 = 0 then {digit} else {doubled} end)) % 10 = 0"
-    )
-
-
-def holds_card_number(text: str) -> str:
+def holds_card_number(text: str, functions: Functions) -> str:
     """Whether any run of digits (single blanks and dashes between) contains a card number.
 
     The whole run counts when it has 13 to 19 digits and passes the Luhn test; a part of a longer run
@@ -219,20 +223,20 @@ def holds_card_number(text: str) -> str:
     """
     digits = "regexp_replace(r, '[ -]', '', 'g')"
     window = "substr(d, cast(w // 7 + 1 as integer), cast(13 + w % 7 as integer))"
-    part = f"regexp_matches({window}, {sql_text(CARD_SCHEME_PATTERN)}) and {passes_luhn(window)}"
+    part = f"regexp_matches({window}, {sql_text(CARD_SCHEME_PATTERN)}) and {functions.passes_luhn(window)}"
     windows = "range(least(greatest(length(d) - 12, 1), 64) * 7)"
-    whole = f"length(d) <= 19 and {passes_luhn('d')}"
+    whole = f"length(d) <= 19 and {functions.passes_luhn('d')}"
     inside = f"list_contains(list_transform({windows}, lambda w: {part}), true)"
     runs = f"list_transform(regexp_extract_all({text}, {sql_text(DIGIT_RUN_PATTERN)}), lambda r: {digits})"
     return f"list_contains(list_transform({runs}, lambda d: ({whole}) or {inside}), true)"
 
 
-def mask_card_numbers(text: str) -> str:
+def mask_card_numbers(text: str, functions: Functions) -> str:
     """The text with every long run of digits cut to its last four, if one of them is a card number."""
-    cut = sql_text(r"(?:[0-9][ -]?){9,}([0-9][ -]?[0-9][ -]?[0-9][ -]?[0-9])")
     return (
         f"case when length({text}) >= 13 and regexp_matches({text}, {sql_text(DIGIT_RUN_PATTERN)}) "
-        f"then case when {holds_card_number(text)} then regexp_replace({text}, {cut}, '****\\1', 'g') "
+        f"then case when {holds_card_number(text, functions)} "
+        f"then regexp_replace({text}, {sql_text(CUT_PATTERN)}, '****\\1', 'g') "
         f"else {text} end else {text} end"
     )
 
@@ -622,7 +626,8 @@ class _Builder:
             digits = f"regexp_replace({text}, '[ -]', '', 'g')"
             is_card = (
                 f"length({text}) >= 13 and regexp_matches({text}, {sql_text(WHOLE_CARD_PATTERN)}) "
-                f"and regexp_matches({digits}, {sql_text(CARD_SCHEME_PATTERN)}) and {passes_luhn(digits)}"
+                f"and regexp_matches({digits}, {sql_text(CARD_SCHEME_PATTERN)}) "
+                f"and {self.functions.passes_luhn(digits)}"
             )
             token = f"concat('card_', left({hmac_token(digits)}, 16), '_', right({digits}, 4))"
             card = f"when {is_card} then {token} " if column.mapping.card_check else ""
@@ -636,7 +641,7 @@ class _Builder:
         elif not column.mapping.card_check:
             value = text
         else:
-            value = mask_card_numbers(text)
+            value = mask_card_numbers(text, self.functions)
             if self.facts.has_at_sign:
                 value = mask_emails(f"({value})")
         if value != text:
@@ -1093,7 +1098,7 @@ class _Builder:
         Each step is a layer of its own, because it mentions the step before several times.
         """
         self.layer(f"replace(replace({text}, chr(0), ''), '\\u0000', '') as {name}_0")
-        self.layer(f"{mask_card_numbers(f'{name}_0')} as {name}_1")
+        self.layer(f"{mask_card_numbers(f'{name}_0', self.functions)} as {name}_1")
         self.layer(f"{mask_emails(f'{name}_1')} as {name}")
 
     def final_columns(self, unknown: list[int], header: list[str]) -> str:

@@ -6,7 +6,7 @@ from ingestion.engines.base import Engine
 from settings.errors import ConfigurationError
 from settings.home import Home
 
-ENGINES = ("duckdb",)
+ENGINES = ("duckdb", "spark")
 
 
 def make_engine(name: str, home: Home) -> Engine:
@@ -15,12 +15,16 @@ def make_engine(name: str, home: Home) -> Engine:
     What does not fit into memory goes to `scratch/` of the home folder.
 
     Raises:
-        ConfigurationError: when there is no such engine.
+        ConfigurationError: when there is no such engine, or what it needs is missing.
     """
     if name == "duckdb":
         from ingestion.engines.duckdb import DuckDBEngine
 
         return DuckDBEngine(home.root / "scratch")
+    if name == "spark":
+        from ingestion.engines.spark import SparkEngine
+
+        return SparkEngine(home.root / "scratch")
     raise ConfigurationError(
         f"there is no engine {name!r}", remedy=f"choose one of: {', '.join(ENGINES)}", rule="engine"
     )

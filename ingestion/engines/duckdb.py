@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from pathlib import Path
+from typing import TypeVar
 
 import duckdb
 
 from ingestion.bronze import (
     FILE_COLUMN,
-    METADATA_KEY,
     CheckedMetadata,
     WrittenTogether,
     read_metadata,
@@ -24,7 +22,22 @@ from ingestion.bronze import (
 )
 from ingestion.contract import Contract, ContractColumn
 from ingestion.engines.base import CheckedTogether, EntityOutcome, ValidationRequest
+from ingestion.engines.checked_rows import (
+    RowsWriter,
+    copy_rows,
+    count_rows,
+    repeats_query,
+    warn_about_key,
+    write_checked,
+    write_repeats,
+)
 from ingestion.engines.duckdb_together import as_one, split_rows
+from ingestion.engines.reading import (
+    delimited_columns,
+    refuse_text_behind_quotes,
+    shows_text_behind_quotes,
+    text_behind_quotes,
+)
 from ingestion.feed import Feed
 from ingestion.recheck import (
     RowSelection,
@@ -35,7 +48,7 @@ from ingestion.recheck import (
     rescued_of,
     sources_of,
 )
-from ingestion.tokens import TokenKey, warn_about_development_key
+from ingestion.tokens import TokenKey
 from ingestion.validation import (
     BOOKKEEPING_COLUMNS,
     Program,
@@ -49,8 +62,9 @@ from settings.errors import DataRejectedError
 
 logger = logging.getLogger(__name__)
 
+Result = TypeVar("Result")
 
-SURPLUS_CELLS_KEPT = 16
+
 # A value that cannot stand in the file: the pre-flight refuses or strips other control characters' rows.
 NO_NULL_TEXT = "\x1a"
 NO_DELIMITER = "\x1f"
@@ -115,29 +129,50 @@ class DuckDBEngine:
         Raises:
             DataRejectedError: when the file as a whole cannot be used; the text never quotes the data.
         """
-        try:
-            return self._validate(request)
-        except duckdb.NotImplementedException as error:
-            # Where a block of the file begins inside a row, the parallel reader can lose its way and give up
-            # (duckdb issue 24237); read in one go, the same file is sound.
-            if not request.in_parallel or "Parallel CSV Reader" not in str(error):
-                raise
-        return self._validate(replace(request, in_parallel=False))
+        return _reading(request, self._validate)
+
+    def write_text(self, request: ValidationRequest, target: Path) -> SourceColumns:
+        """Write the file's cells as texts, `c0, c1, ...` in file order, for another engine to validate.
+
+        Raises:
+            DataRejectedError: when the file as a whole cannot be used; the text never quotes the data.
+        """
+
+        def write(asked: ValidationRequest) -> SourceColumns:
+            source_sql, columns = self._source(self._connection, asked)
+            self._connection.execute(f"copy ({source_sql}) to {sql_text(str(target))} (format parquet)")
+            return columns
+
+        return _reading(request, write)
+
+    def join_parts(
+        self, parts: Sequence[Path], helper: str, rows_file: Path, metadata: CheckedMetadata
+    ) -> None:
+        """Write the rows of parquet files, one file after the other, into one; without the column `helper`."""
+        listed = ", ".join(sql_text(str(part)) for part in parts)
+        query = f"select * exclude ({helper}) from read_parquet([{listed}])"
+        copy_rows(self._connection, query, rows_file, metadata, {})
+
+    def finish(self, request: ValidationRequest, program: Program, write_rows: RowsWriter) -> EntityOutcome:
+        """What follows once `write_rows` has written the program's rows: repeats, counts, the final names."""
+        outcome = write_checked(self._connection, request, program, write_rows)
+        warn_about_key(self._token_key, request.contract, outcome)
+        return outcome
 
     def _validate(self, request: ValidationRequest) -> EntityOutcome:
-        try:
-            source_sql, columns = self._source(self._connection, request)
-            program = build_program(request, columns)
-            return self._run(self._connection, request, source_sql, program)
-        except DATA_ERRORS as error:
-            # The engine's message may quote a row of the file, so only its kind is passed on.
-            logger.debug("engine failed on %s: %s", request.facts.object_name, type(error).__name__)
-            raise DataRejectedError(
-                f"{request.feed.where}: {request.facts.object_name!r} cannot be read as {request.feed.format} "
-                f"({type(error).__name__})",
-                remedy="check delimiter, quote and format of the feed against the file's first lines",
-                rule="unreadable_file",
-            ) from None
+        source_sql, columns = self._source(self._connection, request)
+        program = build_program(request, columns)
+        query = f"with source as ({source_sql}) {program.sql}"
+        parameters = self._token_parameters() if program.needs_token_key else {}
+
+        def write_rows(rows_file: Path, metadata: CheckedMetadata) -> None:
+            copy_rows(self._connection, query, rows_file, metadata, parameters)
+
+        return self.finish(request, program, write_rows)
+
+    def _token_parameters(self) -> dict[str, object]:
+        key = self._token_key or TokenKey.from_environment()
+        return {"inner_pad": key.inner_pad, "outer_pad": key.outer_pad}
 
     def validate_together(
         self, requests: Sequence[ValidationRequest], rows_path: Path, written: WrittenTogether
@@ -152,7 +187,7 @@ class DuckDBEngine:
                 f"copy (with source as ({source_sql}) {program.sql}) to {sql_text(str(rows_path))} (format parquet)",
                 parameters,
             )
-            repeats = _repeats_query(connection, request, program, rows_path, within=FILE_COLUMN)
+            repeats = repeats_query(connection, request, program, rows_path, within=FILE_COLUMN)
             done = split_rows(connection, requests, program, rows_path, written, repeats_sql=repeats)
         except (*DATA_ERRORS, duckdb.NotImplementedException) as error:
             raise DataRejectedError(
@@ -160,7 +195,7 @@ class DuckDBEngine:
                 rule="unreadable_file",
             ) from None
         for outcome in done.outcomes:
-            self._warn_about_key(request.contract, outcome)
+            warn_about_key(self._token_key, request.contract, outcome)
         return done
 
     def recheck(
@@ -211,10 +246,10 @@ class DuckDBEngine:
             checked = request.checked_path
             metadata = replace(metadata, contract_version=request.contract.version)
             with written_whole(checked) as rows_file:
-                _copy(connection, query, rows_file, metadata, {})
+                copy_rows(connection, query, rows_file, metadata, {})
                 with written_whole(repeats_path(checked)) as repeats_file:
-                    _write_repeats(connection, request, program, rows_file, repeats_file)
-                    return _count(connection, request, program, rows_file, repeats_file)
+                    write_repeats(connection, request, program, rows_file, repeats_file)
+                    return count_rows(connection, request, program, rows_file, repeats_file)
 
     def _judge_again(
         self,
@@ -310,18 +345,6 @@ class DuckDBEngine:
         return self._parquet_source(connection, request)
 
     @staticmethod
-    def _names(request: ValidationRequest) -> tuple[str, ...]:
-        if not request.feed.header:
-            return request.feed.column_names
-        if not request.facts.header:
-            raise DataRejectedError(
-                f"{request.feed.where}: {request.facts.object_name!r} has no header line",
-                remedy="say `header: false` and list `column_names` if the files have none",
-                rule="missing_header",
-            )
-        return request.facts.header
-
-    @staticmethod
     def _read_csv(
         request: ValidationRequest, columns: list[str], *, delimiter: str, quote: str, skip_header: bool
     ) -> str:
@@ -354,50 +377,32 @@ class DuckDBEngine:
     def _csv_source(
         self, connection: duckdb.DuckDBPyConnection, request: ValidationRequest
     ) -> tuple[str, SourceColumns]:
-        names = self._names(request)
-        surplus = request.facts.delimiter_max + 1 - len(names)
-        overflow = min(max(surplus, 1), SURPLUS_CELLS_KEPT)
-        columns = [f"c{i}" for i in range(len(names))] + [f"x{i}" for i in range(overflow)]
+        columns = delimited_columns(request)
+        cells = [f"c{i}" for i in range(len(columns.names))] + [f"x{i}" for i in range(columns.overflow)]
         sql = self._read_csv(
             request,
-            columns,
+            cells,
             delimiter=request.feed.delimiter,
             quote=request.feed.quote,
             skip_header=request.feed.header,
         )
-        faults = ((f"c{len(names) - 1} is null", "short_row"), ("x0 is not null", "long_row"))
-        self._refuse_text_behind_quotes(connection, request)
-        return sql, SourceColumns(names, overflow, faults, header_repeats=True)
+        if shows_text_behind_quotes(request):
+            self._refuse_text_behind_quotes(connection, request)
+        return sql, columns
 
     def _refuse_text_behind_quotes(
         self, connection: duckdb.DuckDBPyConnection, request: ValidationRequest
     ) -> None:
-        """The reader drops what stands between a closing quote and the next delimiter, without a word.
-
-        Where every line is a row this can be seen line by line; lines without quotes cost nearly nothing.
-        """
-        quote, delimiter = request.feed.quote, request.feed.delimiter
-        if not quote or not request.facts.has_quotes or request.facts.has_quoted_newline:
-            return
-        mark, border = re.escape(quote), re.escape(delimiter)
-        behind = f"([^{mark}{border[:2]} ]| +[^{border[:2]} ])"  # blanks alone are no loss
-        behind = f"(^|{border}){mark}([^{mark}]|{mark}{mark})*{mark}{behind}"
         lines = self._read_csv(request, ["line", "rest"], delimiter=NO_DELIMITER, quote="", skip_header=False)
         found = connection.execute(
-            f"select count(*) from ({lines}) where contains(line, {sql_text(quote)}) "
-            f"and regexp_matches(line, {sql_text(behind)})"
+            f"select count(*) from ({lines}) where contains(line, {sql_text(request.feed.quote)}) "
+            f"and regexp_matches(line, {sql_text(text_behind_quotes(request))})"
         ).fetchone()
-        if found and found[0]:
-            raise DataRejectedError(
-                f"{request.feed.where}: on {found[0]} lines of {request.facts.object_name!r} text stands between "
-                "a closing quote and the next delimiter",
-                remedy='ask the sender to double quotes inside of quoted cells, or set `quote: ""` where quotes '
-                "mean nothing",
-                rule="text_after_quote",
-            )
+        refuse_text_behind_quotes(request, int(found[0]) if found else 0)
 
     def _whitespace_source(self, request: ValidationRequest) -> tuple[str, SourceColumns]:
-        names = self._names(request)
+        columns = delimited_columns(request)
+        names = columns.names
         lines = self._read_csv(
             request, ["line", "rest"], delimiter=NO_DELIMITER, quote="", skip_header=request.feed.header
         )
@@ -411,8 +416,7 @@ class DuckDBEngine:
             f"select {cells}, {surplus} as x0 from (select string_split(spaced, ' ') as cells "
             f"from (select {text} as spaced from ({lines})) where spaced <> '')"
         )
-        faults = ((f"c{len(names) - 1} is null", "short_row"), ("x0 is not null", "long_row"))
-        return sql, SourceColumns(names, 1, faults, header_repeats=True)
+        return sql, columns
 
     def _jsonl_source(
         self, connection: duckdb.DuckDBPyConnection, request: ValidationRequest
@@ -451,68 +455,35 @@ class DuckDBEngine:
         cells = ", ".join(f"cast({sql_name(name)} as varchar) as c{i}" for i, name in enumerate(names))
         return f"select {cells} from read_parquet({file})", SourceColumns(names)
 
-    # ------------------------------------------------------------------ writing and counting
 
-    def _run(
-        self,
-        connection: duckdb.DuckDBPyConnection,
-        request: ValidationRequest,
-        source_sql: str,
-        program: Program,
-    ) -> EntityOutcome:
-        contract, facts = request.contract, request.facts
-        metadata = CheckedMetadata(
-            entity=contract.entity,
-            feed=request.feed.name,
-            batch_id=request.lineage.batch_id,
-            source_file=facts.object_name,
-            file_sha256=facts.content_sha256,
-            contract_version=contract.version,
-            row_number_columns=program.row_number_columns,
-        )
-        parameters = self._token_parameters() if program.needs_token_key else {}
-        checked = request.checked_path
-        with written_whole(checked) as rows_file:
-            query = f"with source as ({source_sql}) {program.sql}"
-            _copy(connection, query, rows_file, metadata, parameters)
-            if program.sums or program.numbers:
-                _fill_across_rows(connection, contract, program, rows_file, metadata)
-            with written_whole(repeats_path(checked)) as repeats_file:
-                _write_repeats(connection, request, program, rows_file, repeats_file)
-                outcome = _count(connection, request, program, rows_file, repeats_file)
-        self._expect_all_lines(request, outcome)
-        self._warn_about_key(contract, outcome)
-        return outcome
+def _reading(request: ValidationRequest, work: Callable[[ValidationRequest], Result]) -> Result:
+    """Do what reads the file; a second time, in one go, where the parallel reader gives up.
 
-    def _token_parameters(self) -> dict[str, object]:
-        key = self._token_key or TokenKey.from_environment()
-        return {"inner_pad": key.inner_pad, "outer_pad": key.outer_pad}
+    Raises:
+        DataRejectedError: when the reader cannot make anything of the file.
+    """
+    try:
+        return _telling_kinds(request, work)
+    except duckdb.NotImplementedException as error:
+        # Where a block of the file begins inside a row, the parallel reader can lose its way and give up
+        # (duckdb issue 24237); read in one go, the same file is sound.
+        if not request.in_parallel or "Parallel CSV Reader" not in str(error):
+            raise
+    return _telling_kinds(replace(request, in_parallel=False), work)
 
-    def _warn_about_key(self, contract: Contract, outcome: EntityOutcome) -> None:
-        """Tokens with the development key are worth a warning only where one was made."""
-        if self._token_key is not None:
-            return
-        hashed = [c.output_name for c in contract.columns if c.pii == "hash"]
-        made = any(outcome.null_counts[name] < outcome.rows_accepted for name in hashed)
-        if made or any(note.endswith(("email_masked", "card_number_masked")) for note in outcome.notes):
-            warn_about_development_key()
 
-    @staticmethod
-    def _expect_all_lines(request: ValidationRequest, outcome: EntityOutcome) -> None:
-        """Where no line end can be inside a cell, the engine's rows are the file's lines."""
-        expected = request.facts.data_lines
-        comparable = request.feed.format in {"csv", "whitespace", "jsonl"}
-        if expected is None or not comparable or request.facts.has_quoted_newline:
-            return
-        if outcome.rows_read != expected:
-            repeats_path(request.checked_path).unlink(missing_ok=True)
-            request.checked_path.unlink(missing_ok=True)
-            raise DataRejectedError(
-                f"{request.feed.where}: {request.facts.object_name!r} has {expected} data lines, but "
-                f"{outcome.rows_read} rows were read",
-                remedy='look for a quote that is never closed, or set `quote: ""` where quotes mean nothing',
-                rule="row_count_mismatch",
-            )
+def _telling_kinds(request: ValidationRequest, work: Callable[[ValidationRequest], Result]) -> Result:
+    try:
+        return work(request)
+    except DATA_ERRORS as error:
+        # The engine's message may quote a row of the file, so only its kind is passed on.
+        logger.debug("engine failed on %s: %s", request.facts.object_name, type(error).__name__)
+        raise DataRejectedError(
+            f"{request.feed.where}: {request.facts.object_name!r} cannot be read as {request.feed.format} "
+            f"({type(error).__name__})",
+            remedy="check delimiter, quote and format of the feed against the file's first lines",
+            rule="unreadable_file",
+        ) from None
 
 
 def _inner_members(feed: Feed, names: Sequence[str]) -> dict[str, str]:
@@ -526,20 +497,6 @@ def _inner_members(feed: Feed, names: Sequence[str]) -> dict[str, str]:
             if dot and rest and source.strip().casefold() not in known and outer in names:
                 wanted[source] = "".join(json_pointer(part) for part in source.split("."))
     return wanted
-
-
-def _copy(
-    connection: duckdb.DuckDBPyConnection,
-    query: str,
-    target: Path,
-    metadata: CheckedMetadata,
-    parameters: Mapping[str, object],
-) -> None:
-    footer = f"{{{METADATA_KEY}: {sql_text(metadata.to_json())}}}"
-    connection.execute(
-        f"copy ({query}) to {sql_text(str(target))} (format parquet, compression snappy, kv_metadata {footer})",
-        dict(parameters),
-    )
 
 
 def _merged(
@@ -590,174 +547,3 @@ def _merged(
             value = f"case when judged.place is not null then judged.{name} else {value} end"
         columns.append(f"{value} as {name}")
     return f"select {', '.join(columns)} from {former.rows} as rows{joins} order by rows.file_row_number"
-
-
-def _fill_across_rows(
-    connection: duckdb.DuckDBPyConnection,
-    contract: Contract,
-    program: Program,
-    rows_file: Path,
-    metadata: CheckedMetadata,
-) -> None:
-    """Fill in what several rows decide: sums over the key, numbers within a group. The order of the rows stays."""
-    accepted = "_rule is null and not _excluded"
-    rows = f"read_parquet({sql_text(str(rows_file))}, file_row_number = true)"
-    filled, joined = [], ""
-    for name, within in program.numbers.items():
-        group = ", ".join(f"rows.{sql_name(column)}" for column in within)
-        number = f"row_number() over (partition by {group} order by rows.file_row_number)"
-        filled.append(f"concat_ws('-', {group}, {number}) as {sql_name(name)}")
-    if program.sums:
-        key = [sql_name(contract.column(name).output_name) for name in contract.key]
-        totals = ", ".join(
-            f"cast(sum({sql_name(c)}) as decimal(18,4)) as {sql_name(c)}" for c in program.sums
-        )
-        filled += [
-            f"case when rows._rule is null and not rows._excluded then totals.{sql_name(c)} end as {sql_name(c)}"
-            for c in program.sums
-        ]
-        joined = (
-            f" left join (select {', '.join(key)}, {totals} from {rows} where {accepted} group by {', '.join(key)}) "
-            f"as totals on {' and '.join(f'rows.{name} = totals.{name}' for name in key)}"
-        )
-    finished = rows_file.with_name(rows_file.name + ".filled")
-    try:
-        _copy(
-            connection,
-            f"select rows.* exclude (file_row_number) replace ({', '.join(filled)}) from {rows} as rows{joined} "
-            "order by rows.file_row_number",
-            finished,
-            metadata,
-            {},
-        )
-        finished.replace(rows_file)
-    finally:
-        finished.unlink(missing_ok=True)
-
-
-def _write_repeats(
-    connection: duckdb.DuckDBPyConnection,
-    request: ValidationRequest,
-    program: Program,
-    rows_file: Path,
-    repeats_file: Path,
-) -> None:
-    query = _repeats_query(connection, request, program, rows_file)
-    query = query or "select cast(null as bigint) as row_number, cast(null as varchar) as kind where false"
-    connection.execute(f"copy ({query}) to {sql_text(str(repeats_file))} (format parquet)")
-
-
-def _repeats_query(
-    connection: duckdb.DuckDBPyConnection,
-    request: ValidationRequest,
-    program: Program,
-    rows_file: Path,
-    *,
-    within: str = "",
-) -> str:
-    """Marks the rows that say again (`duplicate`) or contradict (`conflict`) what an earlier row said.
-
-    Compared are rows of one key and one `latest_by`, each with the row before it in the file. Only keys that
-    occur more than once are looked at: their hashes are found first, from the key columns alone.
-
-    Args:
-        within: a column that repeated rows must agree in besides.
-
-    Returns:
-        a select of `row_number` and `kind`; empty where no key occurs twice.
-    """
-    contract = request.contract
-    key = [sql_name(contract.column(name).output_name) for name in contract.key]
-    rows = f"read_parquet({sql_text(str(rows_file))}, file_row_number = true)"
-    accepted = "_rule is null and not _excluded"
-    made = {sql_name(name) for name in (*program.row_number_columns, *program.numbers)}
-    if not key or set(key) & made:
-        return ""
-    if within:
-        key.append(sql_name(within))
-    hashed = f"hash({', '.join(key)})"
-    connection.execute(
-        f"create or replace temp table repeated_keys as select {hashed} as key_hash from {rows} "
-        f"where {accepted} group by key_hash having count(*) > 1"
-    )
-    some = connection.execute("select count(*) from repeated_keys").fetchone()
-    if not some or not some[0]:
-        return ""
-    content = [sql_name(column.output_name) for column in contract.columns]
-    if len(request.feed.entities) == 1:
-        # With two entities in one file the same header stands on lines that differ elsewhere.
-        content.append("_rescued")
-    # Length before text: no two different rows can give one string.
-    parts = ", ".join(
-        f"coalesce(concat(strlen(cast({name} as varchar)), ':', cast({name} as varchar)), '-')"
-        for name in content
-    )
-    latest = [sql_name(contract.column(contract.latest_by).output_name)] if contract.latest_by else []
-    partition = ", ".join(key + latest)
-    return (
-        "select cast(file_row_number + 1 as bigint) as row_number, "
-        "case when content = content_before then 'duplicate' else 'conflict' end as kind from ("
-        "select file_row_number, content, lag(content) over "
-        f"(partition by {partition} order by file_row_number) as content_before from ("
-        f"select file_row_number, {partition}, md5(concat({parts})) as content from {rows} "
-        f"where {accepted} and {hashed} in (select key_hash from repeated_keys))) "
-        "where content_before is not null order by row_number"
-    )
-
-
-def _count(
-    connection: duckdb.DuckDBPyConnection,
-    request: ValidationRequest,
-    program: Program,
-    rows_file: Path,
-    repeats_file: Path,
-) -> EntityOutcome:
-    """The figures of the file, from the checked parquet as it stands."""
-    contract = request.contract
-    repeats = f"read_parquet({sql_text(str(repeats_file))})"
-    counted = connection.execute(
-        f"select count(*) filter (kind = 'duplicate'), count(*) filter (kind = 'conflict') from {repeats}"
-    ).fetchone()
-    duplicates, conflicts = (int(counted[0]), int(counted[1])) if counted else (0, 0)
-    without = (
-        f" and (file_row_number + 1) not in (select row_number from {repeats} where kind = 'duplicate')"
-        if duplicates
-        else ""
-    )
-    rows = f"read_parquet({sql_text(str(rows_file))}, file_row_number = true)"
-    names = [column.output_name for column in contract.columns]
-    made = set(program.row_number_columns)
-    expressions = ["count(*)"]
-    expressions += ["0" if n in made else f"count(*) - count({sql_name(n)})" for n in names]
-    expressions += [f"coalesce(sum({sql_name(n)}), 0)" for n in contract.decimal_columns]
-    event = sql_name(contract.column(contract.event_at).output_name) if contract.event_at else "null"
-    expressions += [f"cast(min({event}) as timestamp)", f"cast(max({event}) as timestamp)"]
-    accepted = connection.execute(
-        f"select {', '.join(expressions)} from {rows} where _rule is null and not _excluded{without}"
-    ).fetchone()
-    totals = connection.execute(
-        f"select count(*), count(*) filter (_rule is not null), count(*) filter (_excluded) from {rows}"
-    ).fetchone()
-    notes = connection.execute(
-        f"select note, count(*) from (select unnest(string_split(_notes, ' ')) as note from {rows} "
-        "where _notes is not null) group by note order by note"
-    ).fetchall()
-    if accepted is None or totals is None:  # an aggregate always has a row
-        raise DataRejectedError("the checked file cannot be counted", rule="unreadable_file")
-    sums = accepted[1 + len(names) :]
-    return EntityOutcome(
-        rows_read=int(totals[0]),
-        rows_accepted=int(accepted[0]),
-        rows_quarantined=int(totals[1]),
-        rows_duplicate=duplicates,
-        rows_excluded=int(totals[2]),
-        rows_conflicting=conflicts,
-        control_totals={n: Decimal(v) for n, v in zip(contract.decimal_columns, sums, strict=False)},
-        null_counts={n: int(v) for n, v in zip(names, accepted[1:], strict=False)},
-        min_event_at=accepted[-2],
-        max_event_at=accepted[-1],
-        drift=program.drift,
-        columns=program.columns,
-        checked_path=request.checked_path,
-        notes={str(note): int(rows_with) for note, rows_with in notes},
-    )

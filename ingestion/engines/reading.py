@@ -1,0 +1,80 @@
+"""What reading a file means, whatever engine does it: the columns it has, and when its lines cannot be trusted."""
+
+from __future__ import annotations
+
+import re
+
+from ingestion.engines.base import ValidationRequest
+from ingestion.validation import SourceColumns
+from settings.errors import DataRejectedError
+
+SURPLUS_CELLS_KEPT = 16
+
+
+def column_names(request: ValidationRequest) -> tuple[str, ...]:
+    """The names of the file's columns: its header, or what the feed says where there is none.
+
+    Raises:
+        DataRejectedError: rule `missing_header`.
+    """
+    if not request.feed.header:
+        return request.feed.column_names
+    if not request.facts.header:
+        raise DataRejectedError(
+            f"{request.feed.where}: {request.facts.object_name!r} has no header line",
+            remedy="say `header: false` and list `column_names` if the files have none",
+            rule="missing_header",
+        )
+    return request.facts.header
+
+
+def delimited_columns(request: ValidationRequest) -> SourceColumns:
+    """The columns of a delimited file: `c0, c1, ...`, and `x0, ...` for cells beyond the last of them.
+
+    A row with fewer cells has nulls at its end, an empty cell is an empty text.
+    """
+    names = column_names(request)
+    if request.feed.format == "whitespace":
+        overflow = 1
+    else:
+        surplus = request.facts.delimiter_max + 1 - len(names)
+        overflow = min(max(surplus, 1), SURPLUS_CELLS_KEPT)
+    faults = ((f"c{len(names) - 1} is null", "short_row"), ("x0 is not null", "long_row"))
+    return SourceColumns(names, overflow, faults, header_repeats=True)
+
+
+def shows_text_behind_quotes(request: ValidationRequest) -> bool:
+    """Whether to look for text between a closing quote and the next delimiter, which readers drop without a word.
+
+    Where every line is a row this can be seen line by line (`text_behind_quotes`).
+    """
+    facts = request.facts
+    return bool(request.feed.quote) and facts.has_quotes and not facts.has_quoted_newline
+
+
+def text_behind_quotes(request: ValidationRequest, *, without_return: str = "") -> str:
+    """The pattern of a line with such text.
+
+    Args:
+        without_return: what the engine writes behind a quantifier that never gives back what it took ("+" in
+            Java, whose matcher would otherwise go one call deeper with each character).
+    """
+    mark, border = re.escape(request.feed.quote), re.escape(request.feed.delimiter)
+    behind = f"([^{mark}{border[:2]} ]| +[^{border[:2]} ])"  # blanks alone are no loss
+    return f"(^|{border}){mark}([^{mark}]|{mark}{mark})*{without_return}{mark}{behind}"
+
+
+def refuse_text_behind_quotes(request: ValidationRequest, lines: int) -> None:
+    """Refuse the file when so many lines match the pattern.
+
+    Raises:
+        DataRejectedError: rule `text_after_quote`.
+    """
+    if lines:
+        raise DataRejectedError(
+            f"{request.feed.where}: on {lines} lines of {request.facts.object_name!r} text stands between "
+            "a closing quote and the next delimiter",
+            remedy='ask the sender to double quotes inside of quoted cells, or set `quote: ""` where quotes '
+            "mean nothing",
+            rule="text_after_quote",
+        )
