@@ -4,10 +4,11 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+ENGINES_READY := $(VENV)/.engines-ready
 PACKAGES := cli settings sample_data ingestion orchestration serving bench
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types sql-lint unit format lock docs bench soak soak-files soak-marts slim-ci clean
+.PHONY: help setup demo test lint types sql-lint unit test-engines format lock docs bench soak soak-files soak-marts slim-ci clean
 
 help:  ## say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -48,6 +49,15 @@ sql-lint: setup
 # Whole files go to one process each, so that what a file makes once is made once; tests/python/conftest.py orders them.
 unit: setup
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered
+
+# Spark is large and needs Java, so it is no part of the set-up; what it brings goes into the same .venv.
+$(ENGINES_READY): $(READY) requirements-engines.lock
+	@echo "adding Spark to $(VENV) (a minute or two, once)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-engines.lock
+	@touch $@
+
+test-engines: setup $(ENGINES_READY)  ## hold Spark to the embedded engine; needs Java 17
+	$(BIN)/pytest --no-cov tests/engines
 
 format: setup  ## format Python and SQL
 	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .

@@ -22,3 +22,12 @@ Target = Annotated[
     ),
 ]
 DEFAULT_TARGET = "duckdb"
+Engine = Annotated[
+    str,
+    typer.Option(
+        "--engine",
+        envvar="TILLHOUSE_ENGINE",
+        help="What validates the files: duckdb, or spark (docs/guides/spark.md).",
+    ),
+]
+DEFAULT_ENGINE = "duckdb"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.options import DEFAULT_TARGET, Feeds, Target
+from cli.options import DEFAULT_ENGINE, DEFAULT_TARGET, Engine, Feeds, Target
 from cli.progress import progress
 from cli.rendering import counted, read_date, say, show_table
 from settings.errors import ExitCode, UsageError
@@ -87,9 +87,11 @@ def demo(orders: Orders = 24_000, seed: Seed = 7) -> int:
 
 
 def run(
+    *,
     feeds: Feeds = None,
     as_of: AsOf = "",
     target: Target = DEFAULT_TARGET,
+    engine: Engine = DEFAULT_ENGINE,
     full_refresh: FullRefresh = False,
     all_checks: AllChecks = False,
 ) -> int:
@@ -106,6 +108,7 @@ def run(
         feeds=feeds,
         as_of=read_date("--as-of", as_of),
         target=target,
+        engine=engine,
         full_refresh=full_refresh,
         all_checks=all_checks,
     )
@@ -156,6 +159,7 @@ def _run(
     target: str,
     full_refresh: bool,
     all_checks: bool = False,
+    engine: str = DEFAULT_ENGINE,
 ) -> int:
 
     started = time.monotonic()
@@ -164,7 +168,13 @@ def _run(
         from orchestration.run import run_daily
 
         outcome = run_daily(
-            home, feeds=feeds, as_of=as_of, target=target, full_refresh=full_refresh, all_checks=all_checks
+            home,
+            feeds=feeds,
+            as_of=as_of,
+            target=target,
+            full_refresh=full_refresh,
+            all_checks=all_checks,
+            engine=engine,
         )
     _summarise(home, outcome, time.monotonic() - started)
     return int(ExitCode.DATA_REJECTED if outcome.row.files_rejected else ExitCode.OK)

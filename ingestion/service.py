@@ -259,7 +259,7 @@ class IngestionService:
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(mode=0o700)
         with (
-            closing(make_engine(self._engine, home)) as engine,
+            closing(make_engine(self._engine, home, work)) as engine,
             closing(open_loader(self._target, home)) as loader,
         ):
             try:

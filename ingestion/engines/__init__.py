@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from ingestion.engines.base import Engine
 from settings.errors import ConfigurationError
 from settings.home import Home
@@ -9,10 +11,11 @@ from settings.home import Home
 ENGINES = ("duckdb", "spark")
 
 
-def make_engine(name: str, home: Home) -> Engine:
+def make_engine(name: str, home: Home, work: Path | None = None) -> Engine:
     """The engine of this name, ready for any number of files; `close` it at the end.
 
-    What does not fit into memory goes to `scratch/` of the home folder.
+    What does not fit into memory goes to `scratch/` of the home folder, what is only for now to `work` (`work/` of
+    the home folder), which the caller clears.
 
     Raises:
         ConfigurationError: when there is no such engine, or what it needs is missing.
@@ -24,7 +27,7 @@ def make_engine(name: str, home: Home) -> Engine:
     if name == "spark":
         from ingestion.engines.spark import SparkEngine
 
-        return SparkEngine(home.root / "scratch")
+        return SparkEngine(work or home.root / "work", home.root / "scratch")
     raise ConfigurationError(
         f"there is no engine {name!r}", remedy=f"choose one of: {', '.join(ENGINES)}", rule="engine"
     )

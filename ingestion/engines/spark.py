@@ -8,12 +8,13 @@ same folders at the same paths: this one process, or a shared file system.
 from __future__ import annotations
 
 import logging
-import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+import pyarrow as pa
 from pyarrow import parquet
 
 from ingestion.bronze import CheckedMetadata
@@ -40,6 +41,7 @@ class SparkEngine:
     """Runs the validation program on Spark.
 
     Args:
+        work: folder for lines, cells and parts while a file is validated; workers must see it at the same path.
         scratch: folder for what the driver spills, made when needed, private to the user; None to spill nothing.
         settings: how to reach Spark; None for what the environment says.
         token_key: of e-mail tokens; None for the environment's.
@@ -52,6 +54,7 @@ class SparkEngine:
 
     def __init__(
         self,
+        work: Path,
         scratch: Path | None = None,
         *,
         settings: SparkSettings | None = None,
@@ -60,6 +63,7 @@ class SparkEngine:
         from ingestion.engines.duckdb import DuckDBEngine
 
         require_spark()
+        self._work = work
         self._spark = SparkHandle(settings or SparkSettings.from_environment())
         self._token_key = token_key
         self._embedded = DuckDBEngine(scratch, token_key=token_key)
@@ -76,7 +80,7 @@ class SparkEngine:
             DataRejectedError: when the file as a whole cannot be used; the text never quotes the data.
             ConfigurationError: when Spark does not start, or its workers do not see the folders of this process.
         """
-        with _work_folder(request.checked_path) as work:
+        with self._work_folder() as work:
             session = self._spark.session()
             source_sql, columns = self._source(session, request, work)
             program = build_program(request, columns, spark_functions())
@@ -90,6 +94,20 @@ class SparkEngine:
                 self._embedded.join_parts(ordered_parts(parts), BLOCK, rows_file, metadata)
 
             return self._embedded.finish(request, program, write_rows)
+
+    @contextmanager
+    def _work_folder(self) -> Iterator[Path]:
+        """A private folder for one file, removed at the end."""
+        folder = self._work.resolve()
+        if PATTERN_CHARACTERS & set(str(folder)):
+            raise ConfigurationError(
+                f"the path {str(folder)!r} has characters that Spark reads as a pattern",
+                remedy=f"use a TILLHOUSE_HOME without any of {' '.join(sorted(PATTERN_CHARACTERS))}",
+                rule="engine",
+            )
+        folder.mkdir(parents=True, mode=0o700, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix="spark-") as own:
+            yield Path(own)
 
     def _source(
         self, session: SparkSession, request: ValidationRequest, work: Path
@@ -105,12 +123,10 @@ class SparkEngine:
 
     def _offer_key(self, session: SparkSession) -> None:
         """Make the key readable for the program: as a value in memory, which no plan and no log shows."""
-        from pyspark.sql.types import BinaryType, StructField, StructType
-
         key = self._token_key or TokenKey.from_environment()
-        schema = StructType([StructField(name, BinaryType(), nullable=False) for name in KEY_PARAMETERS])
-        row = [(bytearray(key.inner_pad), bytearray(key.outer_pad))]
-        session.createDataFrame(row, schema).createOrReplaceTempView(KEY_VIEW)
+        # From Arrow, because Spark would start Python on its workers for a row of Python's.
+        pads = pa.table({name: pa.array([getattr(key, name)], pa.binary()) for name in KEY_PARAMETERS})
+        session.createDataFrame(pads).createOrReplaceTempView(KEY_VIEW)
 
     def _write_parts(self, rows: DataFrame, parts: Path) -> None:
         """Write the rows; on a cluster make sure that what the workers wrote has come here."""
@@ -140,7 +156,7 @@ class SparkEngine:
                 error
             ).__name__
         if missing and not self._spark.settings.is_local:
-            raise _not_shared(request.checked_path.parent)
+            raise _not_shared(self._work)
         raise TillhouseError(
             f"{request.feed.where}: Spark failed on {request.facts.object_name!r} ({kind})",
             remedy="run again; if it fails again, look into the logs of Spark's workers, or use the embedded engine",
@@ -157,24 +173,6 @@ def _not_shared(folder: Path) -> ConfigurationError:
     )
 
 
-@contextmanager
-def _work_folder(checked: Path) -> Iterator[Path]:
-    """A private folder beside the checked parquet, removed at the end."""
-    if PATTERN_CHARACTERS & set(str(checked.parent)):
-        raise ConfigurationError(
-            f"the path {str(checked.parent)!r} has characters that Spark reads as a pattern",
-            remedy=f"use a TILLHOUSE_HOME without any of {' '.join(sorted(PATTERN_CHARACTERS))}",
-            rule="engine",
-        )
-    folder = checked.parent / f"{checked.stem}.spark"  # no dot in front: Spark passes over hidden folders
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True, mode=0o700)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
 def ordered_parts(parts: Path) -> list[Path]:
     """The files that hold rows, in the order of the source file.
 
@@ -184,6 +182,8 @@ def ordered_parts(parts: Path) -> list[Path]:
     begins: dict[int, Path] = {}
     for file in parts.glob("part-*.parquet"):
         footer = parquet.read_metadata(file)
+        if not footer.num_rows:
+            continue
         place = footer.schema.to_arrow_schema().get_field_index(BLOCK)
         found = {
             bound
@@ -191,8 +191,6 @@ def ordered_parts(parts: Path) -> list[Path]:
             for statistics in [footer.row_group(number).column(place).statistics]
             for bound in (statistics.min, statistics.max)
         }
-        if not footer.num_rows:
-            continue
         if len(found) != 1 or found & begins.keys():
             raise TillhouseError(
                 "Spark mixed parts of the file: the order of its rows is lost", rule="engine"

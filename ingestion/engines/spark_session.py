@@ -23,6 +23,8 @@ MASTER_VARIABLE = "TILLHOUSE_SPARK_MASTER"
 CONFIGURATION_VARIABLE = "TILLHOUSE_SPARK_CONFIGURATION"
 
 OLDEST_JAVA = 17
+# How much of a file makes one task: seconds of work, so that starting a task does not count.
+SPLIT_SETTING = "spark.sql.files.maxPartitionBytes"
 SPLIT_BYTES = 32 << 20
 
 logger = logging.getLogger(__name__)
@@ -35,9 +37,7 @@ MEANING: Mapping[str, str] = {
     "spark.sql.caseSensitive": "true",  # a header may have columns that differ in case alone
     "spark.sql.parser.escapedStringLiterals": "false",
     "spark.sql.parser.singleCharacterPipeOperator.enabled": "false",
-    # One part of the file for each partition: the order of the parts is then that of their first bytes.
-    "spark.sql.files.maxPartitionBytes": str(SPLIT_BYTES),
-    "spark.sql.files.openCostInBytes": str(SPLIT_BYTES),
+    "spark.sql.adaptive.enabled": "false",  # nothing is shuffled; planning twice costs seconds a file
     "spark.sql.files.ignoreCorruptFiles": "false",
     "spark.sql.files.ignoreMissingFiles": "false",
     "spark.sql.files.maxRecordsPerFile": "0",
@@ -93,10 +93,22 @@ class SparkSettings:
         """Whether this process does all the work itself."""
         return re.match(r"local(\[|\Z)", self.master) is not None
 
+    def meaning(self) -> dict[str, str]:
+        """What the program's meaning hangs on.
+
+        One part of the file makes one partition, so the order of the parts is that of their first bytes.
+        """
+        split = self.configuration.get(SPLIT_SETTING, str(SPLIT_BYTES))
+        return {
+            **MEANING,
+            SPLIT_SETTING: split,
+            "spark.sql.files.openCostInBytes": split,
+        }
+
     def all_of_them(self) -> dict[str, str]:
         """Everything that a session is made with."""
         loopback = {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
-        return {**QUIET, **(loopback if self.is_local else {}), **self.configuration, **MEANING}
+        return {**QUIET, **(loopback if self.is_local else {}), **self.configuration, **self.meaning()}
 
 
 def require_spark() -> None:
@@ -183,7 +195,7 @@ class SparkHandle:
                     remedy=f"check {MASTER_VARIABLE} and {CONFIGURATION_VARIABLE}, and that the master is running",
                     rule="engine",
                 ) from error
-        for name, value in MEANING.items():
+        for name, value in self.settings.meaning().items():
             session.conf.set(name, value)
         return session
 
