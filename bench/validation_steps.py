@@ -62,7 +62,7 @@ def step_write_lines(home: Home, words: Mapping[str, Any]) -> Facts:
 
 def step_preflight(home: Home, words: Mapping[str, Any]) -> Facts:
     """Look at every byte; on one core, since it is one thread."""
-    with _work() as spent, _inspected(home) as request:
+    with _work() as spent, inspected(home) as request:
         size = request.facts.size_bytes
     return {
         "rows": request.facts.data_lines or 0,
@@ -73,7 +73,7 @@ def step_preflight(home: Home, words: Mapping[str, Any]) -> Facts:
 
 def step_validate(home: Home, words: Mapping[str, Any]) -> Facts:
     """Pre-flight, contract, quarantine and bronze of the file, as an intake does them; nothing is loaded."""
-    with _work() as spent, closing(make_engine("duckdb", home)) as engine, _inspected(home) as request:
+    with _work() as spent, closing(make_engine("duckdb", home)) as engine, inspected(home) as request:
         outcome = engine.validate(request)
     return {"rows": outcome.rows_read, **spent, "quarantined": outcome.rows_quarantined}
 
@@ -153,7 +153,7 @@ def _cpu_seconds() -> float:
 
 
 @contextmanager
-def _inspected(home: Home) -> Iterator[ValidationRequest]:
+def inspected(home: Home) -> Iterator[ValidationRequest]:
     """The measured file, opened and through its pre-flight, as a request to an engine."""
     feed = next(feed for feed in load_feeds(SAMPLE_FEEDS, home) if feed.name == FEED)
     contract = load_contracts()[ENTITY]

@@ -73,6 +73,14 @@ class SparkEngine:
         self._spark.close()
         self._embedded.close()
 
+    def session(self) -> SparkSession:
+        """Spark's session, started when it is first asked for.
+
+        Raises:
+            ConfigurationError: when it cannot be started.
+        """
+        return self._spark.session()
+
     def validate(self, request: ValidationRequest) -> EntityOutcome:
         """Write the checked parquet and the list of repeats beside it, and count.
 
@@ -81,7 +89,7 @@ class SparkEngine:
             ConfigurationError: when Spark does not start, or its workers do not see the folders of this process.
         """
         with self._work_folder() as work:
-            session = self._spark.session()
+            session = self.session()
             source_sql, columns = self._source(session, request, work)
             program = build_program(request, columns, spark_functions())
             if program.needs_token_key:
