@@ -96,9 +96,9 @@ class SparkEngine:
                 self._offer_key(session)
 
             def write_rows(rows_file: Path, metadata: CheckedMetadata) -> None:
-                rows = session.sql(f"with source as ({source_sql}) {spark_sql(program.sql)}")
+                query = f"with source as ({source_sql}) {spark_sql(program.sql)}"
                 parts = work / "parts"
-                self._on_spark(request, lambda: self._write_parts(rows, parts))
+                self._on_spark(request, lambda: self._write_parts(session.sql(query), parts))
                 self._embedded.join_parts(ordered_parts(parts), BLOCK, rows_file, metadata)
 
             return self._embedded.finish(request, program, write_rows)
