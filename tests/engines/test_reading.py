@@ -38,10 +38,9 @@ DELIMITED = {
     ),
     "the header again": lines(LINE.format(1, "x"), ",".join(HEADER), LINE.format(2, "x"), "id,total_amount"),
     "quotes": lines(
-        LINE.format('"1"', '"a, ""b"" c"'),
+        LINE.format(1, '"a, ""b"" c"'),
         LINE.format(2, '""'),
         LINE.format(3, '"a" '),
-        LINE.format(4, 'in"side'),
         LINE.format(5, '"""x"""'),
         LINE.format(6, '" "'),
         '"o7","1.5","EUR","2024-05-05 10:00","paid","x"',
