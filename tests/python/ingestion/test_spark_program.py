@@ -36,7 +36,7 @@ class TestText:
         names = [column.name for column in load_contracts()[entity].columns if column.source == "file"]
         content = csv_bytes(names, [["x"] * len(names)])
         request = request_for(home, feed, tmp_path / "x.csv", facts_of(tmp_path / "x.csv", content, feed))
-        columns = SourceColumns(tuple(names), 1, (("x0 is not null", "long_row"),), carried=("_block",))
+        columns = SourceColumns(tuple(names), 1, (("x0 is not null", "long_row"),), passed=("_block",))
         program = build_program(request, columns, spark_functions())
         text = spark_sql(program.sql)
         for foreign in (
