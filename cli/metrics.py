@@ -183,6 +183,56 @@ def _explained(
     ]
 
 
+@app.command()
+def compare(
+    *,
+    before: Annotated[Path, typer.Argument(help="A home folder, or a published file.")],
+    after: Annotated[Path, typer.Argument(help="Another one.")],
+    only: Annotated[
+        list[str] | None, typer.Option("--metric", help="Look at this metric alone; may be given again.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Most lines a metric.")] = 5,
+) -> int:
+    """Say which figures of all metrics differ between two published warehouses.
+
+    Looks at each metric over all time, and by month and source system.
+
+    \b
+    Examples:  tillhouse metrics compare ../main/var var
+               tillhouse metrics compare before.duckdb var/published.duckdb --metric net_revenue
+    """
+    from serving.semantic.client import SemanticClient
+    from serving.semantic.compare import compare as compare_metrics
+    from serving.semantic.published import open_published_file
+
+    with (
+        SemanticClient(open_published_file(before)) as former,
+        SemanticClient(open_published_file(after)) as newer,
+    ):
+        found = compare_metrics(former, newer, only or ())
+        formats = {name: metric.format for name, metric in newer.catalogue().metrics.items()}
+    rows = []
+    for name in found.moved_metrics:
+        moves = [move for move in found.moves if move.metric == name]
+        text = TEXTS.get(formats[name], cell)
+        rows += [
+            (name, move.slice, *("" if one is None else text(one) for one in (move.before, move.after)))
+            for move in moves[:limit]
+        ]
+        if len(moves) > limit:
+            rows.append((name, f"and {counted(len(moves) - limit, 'more slice')}", "", ""))
+    show_table(
+        f"{len(found.moved_metrics)} of {counted(found.compared, 'metric')} moved",
+        ("metric", "slice", "before", "after"),
+        rows,
+        empty=f"none of {counted(found.compared, 'metric')} moved",
+    )
+    for word, names in (("gone", found.removed), ("new", found.added)):
+        if names:
+            say(f"{word}: {', '.join(names)}")
+    return int(ExitCode.OK)
+
+
 def _share(value: Any) -> str:
     return f"{value:.1%}"
 

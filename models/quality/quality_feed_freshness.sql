@@ -46,6 +46,13 @@ summarised as (
         conservation.feed,
         conservation.entity
 
+),
+
+newest_arrival as (
+
+    select max(last_arrived_at) as arrived_at
+    from summarised
+
 )
 
 select
@@ -58,6 +65,8 @@ select
 
     summarised.last_arrived_at,
     summarised.newest_event_at,
-    summarised.last_delivery_date
+    summarised.last_delivery_date,
+    {{ hours_between('summarised.last_arrived_at', 'newest_arrival.arrived_at') }} as hours_behind
 from summarised
 cross join newest
+cross join newest_arrival

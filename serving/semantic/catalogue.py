@@ -48,6 +48,7 @@ class MetricInfo:
         tables: the published tables that it is computed from, as schema.name.
         grains: the periods that it can be asked for; where `needs_grain`, it has no figure over all time.
         by_grain: of a metric that is another one per grain: those.
+        is_zero_when_empty: a sum or count, which is 0 and not null where nothing is.
         required_dimensions: one of these has to be among the group-bys; empty asks for none.
         customers: metrics that count the customers behind a figure, one for each part; each can be told by whatever
             the part can.
@@ -66,6 +67,7 @@ class MetricInfo:
     by_grain: Mapping[Grain, str] = field(default_factory=dict)
     required_dimensions: tuple[str, ...] = ()
     is_hidden: bool = False
+    is_zero_when_empty: bool = False
     expression: str = ""
     customers: frozenset[str] = frozenset()
 
@@ -134,7 +136,7 @@ def _dimensions(model: Mapping[str, Any]) -> Iterator[DimensionInfo]:
         )
     for entity_of_model in model["entities"]:
         meta = (entity_of_model.get("config") or {}).get("meta") or {}
-        if entity_of_model["type"] == "primary" and meta.get("public"):
+        if meta.get("public"):
             yield DimensionInfo(
                 name=meta["public"],
                 path=entity_of_model["name"],
@@ -169,10 +171,11 @@ def _metric(
         inputs=inputs - {metric["name"]},
         tables=frozenset(f"{relation['schema_name']}.{relation['alias']}" for relation in relations),
         grains=grains or ALL_GRAINS,
-        needs_grain=bool(grains),
+        needs_grain=bool(meta.get("needs_grain")),
         by_grain=by_grain,
         required_dimensions=tuple(meta.get("required_dimensions", ())),
         is_hidden=bool(meta.get("hidden")),
+        is_zero_when_empty=meta.get("fill_nulls_with") == 0,
         expression=_expression(metric),
         customers=frozenset(
             meta.get("customers") or (counters[source] for source in sources if source in counters)

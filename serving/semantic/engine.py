@@ -163,10 +163,10 @@ class SemanticEngine:
             )
         for name in query.metrics:
             metric = self._metric(name)
-            if metric.needs_grain and query.grain not in metric.grains:
+            if metric.needs_grain if query.grain is None else query.grain not in metric.grains:
                 asked = f"by {query.grain}" if query.grain else "over all time"
                 raise UsageError(
-                    f"{name} is a figure of a period and cannot be asked {asked}",
+                    f"{name} cannot be asked {asked}",
                     remedy=f"group by one of {', '.join(metric.grains)}",
                     rule="grain",
                 )
@@ -246,8 +246,11 @@ class SemanticEngine:
         model = simple_model(metric, models)
         with self._lock:
             if model not in self._paths:
-                found = self._engine.list_group_bys([leaf])
-                self._paths[model] = frozenset(getattr(one, "dunder_name", None) or one.name for one in found)
+                found = self._engine.simple_dimensions_for_metrics([leaf])
+                own = {
+                    entity["name"] for entity in models[model]["entities"]
+                }  # MetricFlow lists those of joins too
+                self._paths[model] = frozenset(own | {one.dunder_name for one in found})
             return self._paths[model]
 
     def _render(self, query: MetricQuery, filters: tuple[Filter, ...]) -> str:
@@ -268,7 +271,10 @@ class SemanticEngine:
         )
         selected = [f"cast({TIME}__{query.grain} as date) as {query.grain}"] if query.grain else []
         selected += [f"{path} as {name}" for name, path in paths.items()]
-        selected += [f"{metric} as {name}" for name, metric in asked.items()]
+        selected += [
+            f"{f'coalesce({metric}, 0)' if self.catalogue.metrics[name].is_zero_when_empty else metric} as {name}"
+            for name, metric in asked.items()
+        ]
         order = [(one.column, one.descending) for one in query.order_by]
         named = {column for column, _ in order}
         order += [(column, False) for column in _columns(query)[: -len(query.metrics)] if column not in named]

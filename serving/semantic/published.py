@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Protocol
 
 from serving.semantic.engine import Dialect, Statement
@@ -83,6 +84,16 @@ def open_published_warehouse(home: Home, target: str = "duckdb") -> PublishedWar
         remedy="use duckdb or postgres",
         rule="no_published_warehouse",
     )
+
+
+def open_published_file(path: Path) -> PublishedWarehouse:
+    """The readers' side of a home folder, or of a published DuckDB file that stands anywhere."""
+    from serving.semantic.published_duckdb import DuckDBPublished
+
+    home = Home(path.expanduser().resolve())
+    if path.is_dir():
+        return DuckDBPublished(home.published, home.published_files)
+    return DuckDBPublished(home.root, home.root.with_name(home.published_files.name))
 
 
 def nothing_published(where: str) -> NotFoundError:

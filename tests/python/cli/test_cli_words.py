@@ -66,6 +66,7 @@ def test_all_commands_that_the_guide_names_are_there() -> None:
             ("query",),
             ("metrics", "explain"),
             ("serve",),
+            ("metrics", "compare"),
         ]
         + [("quarantine", name) for name in ("list", "show", "export")]
         + [("access", name) for name in ("show", "apply", "assign")]
