@@ -377,6 +377,9 @@ def _build(manifest_text: str, dialect: Dialect) -> MetricFlowEngine:
         def render_bind_parameter_key(self, bind_parameter_key: str) -> str:
             raise NotImplementedError(bind_parameter_key)
 
+    # Its warnings tell its own developers that a plan took a second.
+    for name in ("metricflow", "metricflow_semantics"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     manifest = parse_manifest_from_dbt_generated_manifest(manifest_json_string=manifest_text)
     client: Any = Renderer()
     return MetricFlowEngine(SemanticManifestLookup(manifest), client)

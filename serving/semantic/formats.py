@@ -23,7 +23,9 @@ _FORMULA_START = re.compile(r"[=+\-@\t\r]")
 def as_csv(result: QueryResult) -> str:
     """Comma-separated, with a line of names; no cell is a formula to a spreadsheet. Null is empty."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    writer = csv.writer(
+        text
+    )  # lines end as RFC 4180 has it: a cell with either of the two characters is quoted
     writer.writerow(result.columns)
     writer.writerows([_csv_cell(value) for value in row] for row in result.rows)
     return text.getvalue()

@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import shutil
-from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -29,9 +28,9 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(autouse=True)
-def home(sample_run: SampleRun, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def home(sample_run: SampleRun, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv(HOME_VARIABLE, str(sample_run.home.root))
-    yield sample_run.home.root
+    return sample_run.home.root
 
 
 def test_a_table_shows_money_shares_and_counts_as_they_read(
@@ -147,7 +146,7 @@ def result(*values: Any) -> QueryResult:
 
 def test_no_text_of_a_csv_is_a_formula_to_a_spreadsheet() -> None:
     texts = ["=1+1", "+1", "-1", "@x", "\tx", "\rx", "a=1", ""]
-    rows = list(csv.reader(io.StringIO(as_csv(result(*texts)))))[1:]
+    rows = list(csv.reader(io.StringIO(as_csv(result(*texts)), newline="")))[1:]
     assert [row[0] if row else "" for row in rows] == [
         "'=1+1",
         "'+1",
@@ -158,9 +157,8 @@ def test_no_text_of_a_csv_is_a_formula_to_a_spreadsheet() -> None:
         "a=1",
         "",
     ]
-    assert (
-        as_csv(result(Decimal("-1.50"), None, True, date(2026, 1, 2)))
-        == 'name\n-1.50\n""\ntrue\n2026-01-02\n'
+    assert as_csv(result(Decimal("-1.50"), None, True, date(2026, 1, 2))) == (
+        'name\r\n-1.50\r\n""\r\ntrue\r\n2026-01-02\r\n'
     )
 
 
