@@ -5,12 +5,16 @@
 {%- endmacro %}
 
 
-{# How many rows share their key with another one, or lack a part of it. `rows`: those of which keys are looked at. #}
+{#
+    How many rows share their key with another one, or lack a part of it. `rows`: those of which keys are looked at. They
+    are compared with all rows, unless what names the changes of the table keeps rows of one key together.
+#}
 {% macro rows_without_own_key(relation, key, rows) -%}
+    {%- set is_alone = rows == relation or row_key_decides_feed_key(relation) %}
     select coalesce(sum(occurrences), 0)
     from (
         select count(*) as occurrences
-        from {{ relation if rows == relation else rows_with_keys_of(relation, key, rows) }}
+        from {{ rows if is_alone else rows_with_keys_of(relation, key, rows) }}
         group by {{ key | join(', ') }}
         having count(*) > 1 {% for column in key %}or {{ column }} is null {% endfor %}
     ) as repeated
@@ -31,12 +35,23 @@
 {%- endmacro %}
 
 
-{% macro rows_without_parent(relation, column, parent, field) -%}
+{#
+    `within`: a column that a row has in common with the one it refers to and that lies in the order of time. Where not
+    all rows are looked at, only the parents in these blocks are.
+#}
+{% macro rows_without_parent(relation, column, parent, field, within=none, is_whole=true) -%}
+    {%- set rows = '(select * from ' ~ relation ~ ') as child' %}
     select count(*)
-    from (select * from {{ relation }}) as child
+    from {{ rows }}
     where
         child.{{ column }} is not null
-        and not exists (select 1 from {{ parent }} as parent where parent.{{ field }} = child.{{ column }})
+        and not exists (
+            select 1
+            from {{ parent if is_whole or not within else '(' ~ rows_of_keys(
+                parent, [('source_system', 'source_system'), (within, within)], rows
+            ) ~ ')' }} as parent
+            where parent.{{ field }} = child.{{ column }}
+        )
 {%- endmacro %}
 
 

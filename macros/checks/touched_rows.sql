@@ -11,32 +11,38 @@
     {%- if not emits or not can_follow('tests', [relation.identifier]) -%}
         {{ return(relation) }}
     {%- endif -%}
-    {%- set columns = ['source_system'] -%}
-    {%- set keys = ['source_system'] -%}
-    {%- if emits.key -%}
-        {%- do columns.append(emits.key) -%}
-        {%- do keys.append('key') -%}
-    {%- endif -%}
-    {%- if emits.day -%}
-        {#- A row without a date is named without a day. -#}
-        {%- do columns.append("coalesce(" ~ emits.day ~ ", date '0001-01-01')") -%}
-        {%- do keys.append("coalesce(day, date '0001-01-01')") -%}
-    {%- endif -%}
+    {%- set pairs = [('source_system', 'source_system')] -%}
+    {%- if emits.key -%}{%- do pairs.append((emits.key, 'key')) -%}{%- endif -%}
+    {%- set named -%}
+        (
+            select
+                source_system,
+                key,
+                day
+            from state.changed
+            where
+                source = '{{ relation.identifier }}'
+                and sequence > (
+                    select marks.sequence
+                    from state.watermark as marks
+                    where marks.consumer = 'tests' and marks.source = '{{ relation.identifier }}'
+                )
+        ) as named
+    {%- endset -%}
     {%- set rows -%}
         (
-            select *
-            from {{ relation }}
-            where ({{ columns | join(', ') }}) in (
-                select {{ keys | join(', ') }}
-                from state.changed
-                where
-                    source = '{{ relation.identifier }}'
-                    and sequence > (
-                        select marks.sequence
-                        from state.watermark as marks
-                        where marks.consumer = 'tests' and marks.source = '{{ relation.identifier }}'
-                    )
-            )
+            {{ rows_of_keys(relation, pairs + ([(emits.day, 'day')] if emits.day else []), named) }}
+            {%- if emits.day %}
+            union all
+            {#- A row without a date is named without a day. #}
+            select undated_rows.*
+            from {{ relation }} as undated_rows
+            where
+                undated_rows.{{ emits.day }} is null
+                and ({% for column, _ in pairs %}undated_rows.{{ column }}{{ ', ' if not loop.last }}{% endfor %}) in (
+                    select {{ pairs | map('last') | join(', ') }} from {{ named }} where day is null
+                )
+            {%- endif %}
         ) as touched_rows
     {%- endset -%}
     {{ return(rows) }}
@@ -47,6 +53,17 @@
     {%- set node = graph.nodes.get('model.' ~ project_name ~ '.' ~ relation.identifier) -%}
     {%- set emits = (node.config.meta.get('emits') or {}) if node else {} -%}
     {{ return(emits if emits.key or emits.day else {}) }}
+{%- endmacro %}
+
+{#
+    Whether rows that share what names a row are all named together: what a change is named by is part of the name.
+    Rows with the key of a touched row are then touched themselves.
+#}
+{% macro row_key_decides_feed_key(relation) -%}
+    {%- set node = graph.nodes.get('model.' ~ project_name ~ '.' ~ relation.identifier) -%}
+    {%- set named_by = emitted_columns(relation) -%}
+    {%- set row_key = (node.config.unique_key or []) if node else [] -%}
+    {{ return((named_by.key or named_by.day) in row_key) }}
 {%- endmacro %}
 
 {# When nothing failed: the checks have seen all that the tables they ran on had named. #}

@@ -34,17 +34,35 @@
     {%- else -%}
         {%- set names = columns or config.get('meta').scope -%}
         {%- set pairs = names.items() | list if names is mapping else zip(names, names) | list -%}
-        {%- set keys_of_system = (pairs | selectattr(0, 'equalto', 'source_system') | map('last') | list) -%}
-        {%- set joined = pairs | rejectattr(0, 'equalto', 'source_system') | list -%}
-        {#- Ids of two systems lie apart: a join over both would span all that is between them. -#}
-        {%- set systems = source_systems() if keys_of_system else [none] -%}
+        {%- set keys_of_scope = '(' ~ keys ~ ') as given_keys' if keys else temporary_name('touched') -%}
         /* touched */ (
-            {%- for system in systems %}
+            {{ rows_of_keys(relation, pairs, keys_of_scope) }}
+            {%- for column, key in pairs if key == config.get('meta').undated %}
+            union all
+            select rows_of_table.*
+            from {{ relation }} as rows_of_table
+            where rows_of_table.{{ column }} is null
+            {%- endfor %}
+        ) {{ 'as touched_rows ' if not alias }}/* rows of {{ relation }} */{{ ' as ' ~ alias if alias }}
+    {%- endif -%}
+{%- endmacro %}
+
+{#
+    A select of the rows of a relation whose columns equal those of a key. `pairs`: the relation's column and the keys'
+    column, each; `keys`: what stands after `from`.
+
+    Ids of two systems lie apart: a join over both would span all that is between them, and skip nothing.
+#}
+{% macro rows_of_keys(relation, pairs, keys) -%}
+    {%- set keys_of_system = pairs | selectattr(0, 'equalto', 'source_system') | map('last') | list -%}
+    {%- set joined = pairs | rejectattr(0, 'equalto', 'source_system') | list -%}
+    {%- set systems = source_systems() if keys_of_system else [none] %}
+    {%- for system in systems %}
             select rows_of_table.*
             from {{ relation }} as rows_of_table
             inner join (
                 select distinct {{ joined | map('last') | join(', ') }}
-                from {{ '(' ~ keys ~ ') as given_keys' if keys else temporary_name('touched') }}
+                from {{ keys }}
                 {{ 'where ' ~ keys_of_system[0] ~ " = '" ~ system ~ "'" if system }}
             ) as touched_keys
                 on
@@ -53,15 +71,7 @@
                     {%- endfor %}
             {{ "where rows_of_table.source_system = '" ~ system ~ "'" if system }}
             {{ 'union all' if not loop.last }}
-            {%- endfor %}
-            {%- for column, key in joined if key == config.get('meta').undated %}
-            union all
-            select rows_of_table.*
-            from {{ relation }} as rows_of_table
-            where rows_of_table.{{ column }} is null
-            {%- endfor %}
-        ) {{ 'as touched_rows ' if not alias }}/* rows of {{ relation }} */{{ ' as ' ~ alias if alias }}
-    {%- endif -%}
+    {%- endfor %}
 {%- endmacro %}
 
 {% macro source_systems() -%}

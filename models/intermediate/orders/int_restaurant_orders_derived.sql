@@ -4,7 +4,7 @@
 {{ config(**incremental_by_change(
     row_key=['order_id'],
     scope=['order_id'],
-    emits={'key': 'order_id'},
+    emits={'key': 'order_id', 'day': 'order_date'},
     touched=touched
 )) }}
 

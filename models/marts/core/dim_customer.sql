@@ -1,3 +1,36 @@
+{% set touched -%}{% raw %}
+    {{ changed_keys(
+        ['stg_store__customers', 'int_customers_seen'],
+        {'source_system': 'source_system', 'key': 'customer_id'}
+    ) }}
+
+    union all
+
+    -- Whose first loyal order the as-of date has reached, or has gone back before.
+    select
+        customers.source_system,
+        customers.customer_id
+    from {{ ref('int_customers_seen') }} as customers
+    inner join (
+        select
+            source_system,
+            min(day) as first_day,
+            max(day) as last_day
+        from {{ changes(ref('int_spend_windows_bounded')) }} as boundaries
+        where key = 'as_of'
+        group by source_system
+    ) as moved
+        on
+            customers.source_system = moved.source_system
+            and customers.first_loyal_order_date between moved.first_day and moved.last_day
+{% endraw %}{%- endset %}
+{{ config(**incremental_by_change(
+    row_key=['source_system', 'customer_id'],
+    scope=['source_system', 'customer_id'],
+    emits={'key': 'customer_id', 'customer_key': 'customer_key', 'day': 'known_since_date'},
+    touched=touched
+)) }}
+
 -- Known: registered, or seen in an order of either system. A restaurant's customers are seen only.
 with registered as (
 
@@ -8,7 +41,7 @@ with registered as (
         region,
         is_loyalty,
         signup_date
-    from {{ ref('stg_store__customers') }}
+    from {{ only_touched(ref('stg_store__customers')) }}
 
 ),
 
@@ -16,8 +49,9 @@ as_of_dates as (
 
     select
         source_system,
-        as_of_date
-    from {{ ref('int_orders_as_of_dates') }}
+        boundary_date as as_of_date
+    from {{ ref('int_spend_windows_bounded') }}
+    where boundary = 'as_of'
 
 ),
 
@@ -30,7 +64,7 @@ seen as (
         coalesce(customers.first_loyal_order_date <= as_of_dates.as_of_date, false) as has_loyal_order,
         customers.first_placed_order_date,
         customers.first_order_date
-    from {{ ref('int_customers_seen') }} as customers
+    from {{ only_touched(ref('int_customers_seen'), alias='customers') }}
     inner join as_of_dates
         on customers.source_system = as_of_dates.source_system
 

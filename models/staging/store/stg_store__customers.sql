@@ -1,11 +1,19 @@
-with deliveries as (
+{% set touched -%}{% raw %}
+    select key as customer_id from {{ changes(source('raw', 'store_customers')) }} as changed_rows
+{% endraw %}{%- endset %}
+{{ config(**incremental_by_change(
+    row_key=['customer_id'],
+    scope=['customer_id'],
+    emits={'key': 'customer_id'},
+    touched=touched
+)) }}
 
-    select
-        *,
-        {{ version_rank(['id'], updated_at='updated_at') }} as version_rank
-    from {{ source('raw', 'store_customers') }}
-
-)
+with {{ latest_versions(
+    source('raw', 'store_customers'),
+    ['id'],
+    updated_at='updated_at',
+    columns={'id': 'customer_id'}
+) }}
 
 select
     'store' as source_system,
@@ -21,5 +29,4 @@ select
     _load_sequence,
     _row_number,
     _arrived_at
-from deliveries
-where version_rank = 1
+from latest

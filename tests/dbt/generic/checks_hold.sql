@@ -6,20 +6,23 @@
     primary_key   columns no part of which is null and which no two rows share  -> `primary_key`
     not_null      columns                                                       -> `<column>_is_not_null`
     accepted      column: values; null is accepted                              -> `<column>_is_accepted`
-    references    column: {to: ref('...'), field, severity}; null refers to nothing; `field` is the column's own name
-                  if not given                                                  -> `<column>_is_known`
+    references    column: {to: ref('...'), field, within, severity}; null refers to nothing; `field` is the column's
+                  own name if not given; `within` is a column that both tables have, equal where the reference is, by
+                  which a daily run finds the parents without reading all        -> `<column>_is_known`
     same_rows_as  a relation that has as many rows as this one                  -> `no_row_is_lost`
     rules         name: expression that is true of every row; null counts as broken
     warnings      the same, but what breaks them is told and stops nothing
     remedies      name of a check: what to do when it is broken, kept beside its name
 
-    Rules, accepted values and nulls share one scan; the key is a group-by over its own columns, a reference an anti-join
+    Rules, accepted values and nulls share one scan of the rows that are looked at; the key is a group-by over its own columns, a reference an anti-join
     over one column.
 #}
 {% test checks_hold(
     model, primary_key=[], not_null=[], accepted={}, references={}, same_rows_as=none, rules={}, warnings={}, remedies={}
 ) %}
-    {%- set rows = rows_to_check(model) %}
+    {%- set to_check = rows_to_check(model) %}
+    {%- set is_whole = to_check == model %}
+    {%- set rows = model if is_whole else 'rows_named' %}
     {%- set checks = [] %}
     {%- set row_rules = {} %}
     {%- for column in not_null %}
@@ -43,7 +46,9 @@
     {%- for column, parent in references.items() %}
         {%- do checks.append({
             'name': column ~ '_is_known', 'severity': parent.severity or 'error',
-            'counts': rows_without_parent(rows, column, parent.to, parent.field or column)
+            'counts': rows_without_parent(
+                rows, column, parent.to, parent.field or column, parent.within, is_whole
+            )
         }) %}
     {%- endfor %}
     {%- if same_rows_as %}
@@ -69,15 +74,24 @@
         error_if="> count(case when severity = 'warn' then 1 end)"
     ) }}
 
+    {%- set steps = [] %}
+    {%- if not is_whole %}
+        {#- Read once: few rows, and many checks look at them. #}
+        {%- do steps.append('rows_named as (select * from ' ~ to_check ~ ')') %}
+    {%- endif %}
     {%- if row_rules %}
-    with scanned as (
+        {%- set scan %}
+    scanned as (
         select
             {%- for name, expression in row_rules.items() %}
             count(case when ({{ expression }}) then null else 1 end) as {{ name }}{{ ',' if not loop.last }}
             {%- endfor %}
         from {{ rows }}
     )
+        {%- endset %}
+        {%- do steps.append(scan) %}
     {%- endif %}
+    {{ 'with ' ~ steps | join(',\n') if steps }}
 
     select
         check_name,
