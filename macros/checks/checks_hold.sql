@@ -7,10 +7,10 @@
 
 {#
     How many rows share their key with another one, or lack a part of it. `rows`: those of which keys are looked at. They
-    are compared with all rows, unless what names the changes of the table keeps rows of one key together.
+    are compared with all rows, unless those that are looked at hold all rows of their names.
 #}
 {% macro rows_without_own_key(relation, key, rows) -%}
-    {%- set is_alone = rows == relation or row_key_decides_feed_key(relation) %}
+    {%- set is_alone = rows == relation or finds_all_of_a_name(relation) %}
     select coalesce(sum(occurrences), 0)
     from (
         select count(*) as occurrences

@@ -11,8 +11,7 @@
     {%- if not emits or not can_follow('tests', [relation.identifier]) -%}
         {{ return(relation) }}
     {%- endif -%}
-    {%- set pairs = [('source_system', 'source_system')] -%}
-    {%- if emits.key -%}{%- do pairs.append((emits.key, 'key')) -%}{%- endif -%}
+    {%- set pairs = [('source_system', 'source_system')] + columns_that_find(relation) -%}
     {%- set named -%}
         (
             select
@@ -31,21 +30,43 @@
     {%- endset -%}
     {%- set rows -%}
         (
-            {{ rows_of_keys(relation, pairs + ([(emits.day, 'day')] if emits.day else []), named) }}
-            {%- if emits.day %}
+            {{ rows_of_keys(relation, pairs, named) }}
+            {%- for column, key in pairs if key == 'day' %}
             union all
             {#- A row without a date is named without a day. #}
             select undated_rows.*
             from {{ relation }} as undated_rows
             where
-                undated_rows.{{ emits.day }} is null
-                and ({% for column, _ in pairs %}undated_rows.{{ column }}{{ ', ' if not loop.last }}{% endfor %}) in (
-                    select {{ pairs | map('last') | join(', ') }} from {{ named }} where day is null
-                )
-            {%- endif %}
+                undated_rows.{{ column }} is null
+                and exists (select 1 from {{ named }} where day is null)
+            {%- endfor %}
         ) as touched_rows
     {%- endset -%}
     {{ return(rows) }}
+{%- endmacro %}
+
+{#
+    By which of its columns the rows that a table has named are found: column of the table and of the feed, each. One is
+    enough where it is part of what names a row; then rows of one name are found together.
+#}
+{% macro columns_that_find(relation) -%}
+    {%- set emits = emitted_columns(relation) -%}
+    {%- set pairs = [] -%}
+    {%- for from_feed in ['key', 'day'] if emits[from_feed] -%}
+        {%- do pairs.append((emits[from_feed], from_feed)) -%}
+    {%- endfor -%}
+    {%- set naming = pairs | selectattr(0, 'in', row_key_of(relation)) | list -%}
+    {{ return(naming[:1] or pairs) }}
+{%- endmacro %}
+
+{# Whether the rows that are found hold all rows of their names. #}
+{% macro finds_all_of_a_name(relation) -%}
+    {{ return(columns_that_find(relation) | selectattr(0, 'in', row_key_of(relation)) | list | length > 0) }}
+{%- endmacro %}
+
+{% macro row_key_of(relation) -%}
+    {%- set node = graph.nodes.get('model.' ~ project_name ~ '.' ~ relation.identifier) -%}
+    {{ return((node.config.unique_key or []) if node else []) }}
 {%- endmacro %}
 
 {# Which columns of a table fill the change feed; nothing where a table does not name its rows. #}
@@ -53,17 +74,6 @@
     {%- set node = graph.nodes.get('model.' ~ project_name ~ '.' ~ relation.identifier) -%}
     {%- set emits = (node.config.meta.get('emits') or {}) if node else {} -%}
     {{ return(emits if emits.key or emits.day else {}) }}
-{%- endmacro %}
-
-{#
-    Whether rows that share what names a row are all named together: what a change is named by is part of the name.
-    Rows with the key of a touched row are then touched themselves.
-#}
-{% macro row_key_decides_feed_key(relation) -%}
-    {%- set node = graph.nodes.get('model.' ~ project_name ~ '.' ~ relation.identifier) -%}
-    {%- set named_by = emitted_columns(relation) -%}
-    {%- set row_key = (node.config.unique_key or []) if node else [] -%}
-    {{ return((named_by.key or named_by.day) in row_key) }}
 {%- endmacro %}
 
 {# When nothing failed: the checks have seen all that the tables they ran on had named. #}

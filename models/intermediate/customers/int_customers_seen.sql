@@ -2,7 +2,7 @@
     {{ changed_keys(['int_orders_united'], {'customer_key': 'customer_key'}) }}
 {% endraw %}{%- endset %}
 {{ config(**incremental_by_change(
-    row_key=['customer_key'],
+    row_key=['source_system', 'customer_id'],
     scope=['customer_key'],
     emits={'key': 'customer_id', 'customer_key': 'customer_key'},
     touched=touched
