@@ -240,6 +240,51 @@ def test_a_daily_run_sees_a_bad_row_that_changed_and_leaves_an_old_one_to_the_wh
     assert broken(warehouse.test("fct_payments"))["exchange_rate_is_known"] == ("fail", 1)
 
 
+def name_again(warehouse: Warehouse, table: str, key: str) -> None:
+    """Since the table's checks passed, only what `key` selects (system, key, day) was named."""
+    warehouse.run(
+        f"delete from state.watermark where consumer = 'tests' and source = '{table}'",
+        f"insert into state.watermark values ('tests', '{table}', 100)",
+        f"delete from state.changed where source = '{table}'",
+        f"insert into state.changed (source, sequence, source_system, key, day) select '{table}', 101, {key}",
+    )
+
+
+def test_a_daily_run_compares_the_key_of_a_changed_row_with_what_its_order_left_on_another_day(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = "marts.fct_order_items"
+    warehouse.run(
+        f"create table picked as from {table} where not has_missing_header order by order_item_key limit 1",
+        f"insert into {table} select * replace (date '2000-01-01' as order_date) from picked",
+    )
+    monkeypatch.setenv("TILLHOUSE_CHECKS", "touched")
+    name_again(warehouse, "fct_order_items", "source_system, order_id, order_date from picked")
+    assert broken(warehouse.test("fct_order_items"))["primary_key"] == ("fail", 2)
+    # Of what was not named nothing is looked at.
+    name_again(warehouse, "fct_order_items", "source_system, 'another order', order_date from picked")
+    assert broken(warehouse.test("fct_order_items")) == {}
+
+
+def test_a_daily_run_finds_the_parents_of_changed_rows_and_misses_those_that_are_gone(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warehouse.run(
+        "create table picked as select items.*, returns.return_date from marts.fct_returns as returns"
+        " inner join marts.fct_order_items as items using (order_item_key) order by order_item_key limit 1"
+    )
+    monkeypatch.setenv("TILLHOUSE_CHECKS", "touched")
+    named = "source_system, order_id, return_date from picked"
+    name_again(warehouse, "fct_returns", named)
+    assert broken(warehouse.test("fct_returns")) == {}
+    warehouse.run(
+        "delete from marts.fct_order_items where order_item_key in (select order_item_key from picked)"
+    )
+    name_again(warehouse, "fct_returns", named)
+    status, rows = broken(warehouse.test("fct_returns"))["order_item_key_is_known"]
+    assert (status, rows) == ("warn", 1)
+
+
 def test_a_daily_run_bridges_the_days_that_changed_and_leaves_old_ones_to_the_whole_suite(
     warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -27,43 +27,43 @@ totals as (
 ),
 
 {% for measure, column in measures.items() %}
-{{ measure }}_ranked as (
+    {{ measure }}_ranked as (
 
-    select
-        source_system,
-        {{ column }},
-        sum(count(*)) over (
-            partition by source_system
-            order by {{ column }}
-            rows between unbounded preceding and current row
-        ) - count(*) as customers_worse
-    from customers
-    group by
-        source_system,
-        {{ column }}
-
-),
-
-{{ measure }}_bounds as (
-
-    select
-        source_system,
-        {% for score in range(2, 6) %}
-            min(case when score = {{ score }} then {{ column }} end) as {{ measure }}_{{ score }}_from
-            {%- if not loop.last %},{% endif %}
-        {% endfor %}
-    from (
         select
-            ranked.source_system,
-            ranked.{{ column }},
-            {{ quintile_score('ranked.customers_worse', 'totals.customers') }} as score
-        from {{ measure }}_ranked as ranked
-        inner join totals
-            on ranked.source_system = totals.source_system
-    ) as scored
-    group by source_system
+            source_system,
+            {{ column }},
+            sum(count(*)) over (
+                partition by source_system
+                order by {{ column }}
+                rows between unbounded preceding and current row
+            ) - count(*) as customers_worse
+        from customers
+        group by
+            source_system,
+            {{ column }}
 
-){% if not loop.last %},{% endif %}
+    ),
+
+    {{ measure }}_bounds as (
+
+        select
+            source_system,
+            {% for score in range(2, 6) %}
+                min(case when score = {{ score }} then {{ column }} end) as {{ measure }}_{{ score }}_from
+                {%- if not loop.last %},{% endif %}
+            {% endfor %}
+        from (
+            select
+                ranked.source_system,
+                ranked.{{ column }},
+                {{ quintile_score('ranked.customers_worse', 'totals.customers') }} as score
+            from {{ measure }}_ranked as ranked
+            inner join totals
+                on ranked.source_system = totals.source_system
+        ) as scored
+        group by source_system
+
+    ){% if not loop.last %},{% endif %}
 
 {% endfor %}
 
