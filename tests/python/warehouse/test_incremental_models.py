@@ -6,6 +6,7 @@ That their rows are those of a rebuild is the property of tests/python/property.
 from __future__ import annotations
 
 import shutil
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -170,3 +171,34 @@ def test_a_build_for_review_leaves_the_feed_alone(home: Home, monkeypatch: pytes
     assert query(home, "select count(*) from review_staging.stg_store__orders") == query(
         home, "select count(*) from staging.stg_store__orders"
     )
+
+
+@pytest.mark.parametrize("table", ["marts.fct_orders", "intermediate.int_customers_summarised"])
+def test_wide_decimals_are_stored_as_they_are(home: Home, table: str) -> None:
+    stored = query(
+        home,
+        f"select distinct compression from pragma_storage_info('{table}')"
+        " where segment_type = 'DECIMAL(38,4)'",
+    )
+    assert stored == [("Uncompressed",)]
+
+
+def test_a_loyal_order_makes_a_member_when_the_as_of_date_reaches_it_and_none_when_it_goes_back(
+    home: Home,
+) -> None:
+    """No order of the customer changes meanwhile: the boundary that moves names its former and its new date."""
+    customer = query(
+        home,
+        "select customer_key, first_loyal_order_date from intermediate.int_customers_seen"
+        " where source_system = 'restaurant' and first_loyal_order_date > date '2025-01-01' order by all limit 1",
+    )[0]
+    is_member = f"select is_loyalty_member from marts.dim_customer where customer_key = '{customer[0]}'"
+    assert query(home, is_member) == [(True,)]
+    for as_of, expected in ((customer[1] - timedelta(days=1), False), (customer[1], True)):
+        execute(
+            home,
+            f"update intermediate.int_orders_as_of_dates set as_of_date = date '{as_of}'"
+            " where source_system = 'restaurant'",
+        )
+        build(home, "int_spend_windows_bounded", "dim_customer").require_success()
+        assert query(home, is_member) == [(expected,)]
