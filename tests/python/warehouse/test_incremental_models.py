@@ -180,7 +180,9 @@ def test_wide_decimals_are_stored_as_they_are(home: Home, table: str) -> None:
         f"select distinct compression from pragma_storage_info('{table}')"
         " where segment_type = 'DECIMAL(38,4)'",
     )
-    assert stored == [("Uncompressed",)]
+    # A block of one value holds it once.
+    assert ("Uncompressed",) in stored
+    assert set(stored) <= {("Uncompressed",), ("Constant",)}
 
 
 def test_a_loyal_order_makes_a_member_when_the_as_of_date_reaches_it_and_none_when_it_goes_back(
