@@ -266,25 +266,6 @@ def test_a_daily_run_compares_the_key_of_a_changed_row_with_what_its_order_left_
     assert broken(warehouse.test("fct_order_items")) == {}
 
 
-def test_a_daily_run_finds_the_parents_of_changed_rows_and_misses_those_that_are_gone(
-    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    warehouse.run(
-        "create table picked as select items.*, returns.return_date from marts.fct_returns as returns"
-        " inner join marts.fct_order_items as items using (order_item_key) order by order_item_key limit 1"
-    )
-    monkeypatch.setenv("TILLHOUSE_CHECKS", "touched")
-    named = "source_system, order_id, return_date from picked"
-    name_again(warehouse, "fct_returns", named)
-    assert broken(warehouse.test("fct_returns")) == {}
-    warehouse.run(
-        "delete from marts.fct_order_items where order_item_key in (select order_item_key from picked)"
-    )
-    name_again(warehouse, "fct_returns", named)
-    status, rows = broken(warehouse.test("fct_returns"))["order_item_key_is_known"]
-    assert (status, rows) == ("warn", 1)
-
-
 def test_a_daily_run_bridges_the_days_that_changed_and_leaves_old_ones_to_the_whole_suite(
     warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
