@@ -12,7 +12,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -65,6 +65,7 @@ class RecordedRunner:
     home: Home
     script: Script
     manifest: Mapping[str, Any]
+    semantic_manifest: Mapping[str, Any] = field(default_factory=dict)  # metrics are no marts
 
     def build(self, _select: tuple[str, ...] = ()) -> BuildReport:
         """Every model, by the statements that dbt sent once."""
@@ -85,7 +86,7 @@ def run_to_its_end(plan: Plan) -> None:
         runner: Any = RecordedRunner(home, plan.script, plan.manifest)
         if plan.parsed is not None:
             settings = replace(request.build_settings(), only_touched=False, **SETTINGS)
-            runner = DbtRunner(settings, parsed=plan.parsed, written=plan.manifest)
+            runner = DbtRunner(settings, parsed=plan.parsed, written=plan.manifest, metrics={})
         pipeline._runner = runner
         pipeline.ingest()
         if pipeline.is_current():
