@@ -182,15 +182,16 @@ class Ledger:
 
     def update(self, entry: LedgerEntry) -> None:
         """Write every column of a delivery that is there."""
-        changed = COLUMNS[1:]
-        self._warehouse.execute(
-            f"update {LOAD_LEDGER} set {', '.join(f'{name} = ?' for name in changed)} where batch_id = ?",
-            [*_row(entry)[1:], entry.batch_id],
-        )
+        self.update_all([entry])
 
     def update_all(self, entries: Sequence[LedgerEntry]) -> None:
         """Write every column of deliveries that are there."""
-        self._warehouse.put_rows(LOAD_LEDGER, ["batch_id"], COLUMNS, [_row(entry) for entry in entries])
+        changed = COLUMNS[1:]
+        # By `update`: a ledger that dbt has made, before any file came, has no key that a conflict could be found by.
+        self._warehouse.execute_many(
+            f"update {LOAD_LEDGER} set {', '.join(f'{name} = ?' for name in changed)} where batch_id = ?",
+            [[*_row(entry)[1:], entry.batch_id] for entry in entries],
+        )
 
     def record_attempts(
         self,

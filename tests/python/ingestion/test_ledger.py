@@ -125,3 +125,17 @@ def test_every_ops_table_has_the_declared_columns_in_order() -> None:
     for table, columns in OPS_TABLES.items():
         described = connection.execute(f"describe {table}").fetchall()
         assert [row[0] for row in described] == [name for name, _ in columns]
+
+
+def test_a_ledger_that_dbt_made_before_any_file_came_is_kept_up_to_date() -> None:
+    """It has the columns, and no key."""
+    warehouse = DuckDBWarehouse(duckdb.connect())
+    columns = ", ".join(f'"{name}" {kind.split(" ")[0]}' for name, kind in OPS_TABLES["ops.load_ledger"])
+    warehouse.execute("create schema ops")
+    warehouse.execute(f"create table ops.load_ledger ({columns})")
+    ensure_tables(warehouse, load_contracts().values())
+    ledger = Ledger(warehouse)
+    first, second = entry("a", 1, status="pending"), entry("b", 2, status="pending")
+    ledger.insert([first, second])
+    ledger.update_all([replace(first, status="loaded"), replace(second, status="rejected")])
+    assert [ledger.entry(one.batch_id).status for one in (first, second)] == ["loaded", "rejected"]

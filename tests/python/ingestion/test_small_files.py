@@ -185,7 +185,7 @@ def test_an_object_that_has_not_changed_is_not_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is known by name and version is not opened; a new version is."""
-    monkeypatch.setattr("ingestion.landing.SETTLING_SECONDS", -1.0)  # as if it had lain there for long
+    monkeypatch.setattr("ingestion.landing.folder.SETTLING_SECONDS", -1.0)  # as if it had lain there for long
     shop = Shop.at(tmp_path / "home")
     for number in range(FILES):
         shop.deliver(f"o_{number}.csv", orders(range(number * 10, number * 10 + 5)))
@@ -208,7 +208,7 @@ def test_an_object_written_this_very_moment_is_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A second change within the same tick of the file system's clock would carry the same version."""
-    monkeypatch.setattr("ingestion.landing.SETTLING_SECONDS", 10**6)
+    monkeypatch.setattr("ingestion.landing.folder.SETTLING_SECONDS", 10**6)
     shop = Shop.at(tmp_path / "home")
     shop.deliver("o.csv", orders(range(3)))
     shop.run()
