@@ -11,9 +11,10 @@ from typing import Annotated
 
 import typer
 
-from cli import access, doctor, ledger, metrics, quarantine, runs, serve
+from cli import access, doctor, ledger, metrics, privacy, quarantine, runs, serve
 from cli.rendering import plain
 from settings.errors import ConfigurationError, ExitCode, TillhouseError
+from settings.home import keep_files_private
 
 EPILOG = """\
 \b
@@ -68,6 +69,7 @@ app = typer.Typer(
 runs.register(app)
 ledger.register(app)
 metrics.register(app)
+privacy.register(app)
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(access.access_app, name="access")
 app.add_typer(access.keys_app, name="keys")
@@ -89,6 +91,7 @@ def options(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command and leave with its exit code. Errors of ours print without a traceback."""
+    keep_files_private()
     words = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in words
     for stream in (sys.stdout, sys.stderr):

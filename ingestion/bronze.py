@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC
 from pathlib import Path
 
+import duckdb
 import pyarrow
 from pyarrow import parquet
 
@@ -190,6 +192,30 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def connect_to_rewrite(home: Home) -> duckdb.DuckDBPyConnection:
+    """A connection of its own, which spills what does not fit into memory to a private folder of the home."""
+    scratch = home.root / "scratch"
+    scratch.mkdir(mode=0o700, exist_ok=True)
+    return duckdb.connect(config={"memory_limit": "2GiB", "temp_directory": str(scratch)})
+
+
+def rewrite_checked(connection: duckdb.DuckDBPyConnection, checked: Path, target: Path, query: str) -> None:
+    """Write what a query gives as a checked parquet, with the footer and the list of repeats of `checked`.
+
+    Args:
+        query: every row of `checked` in its place; `target` may be `checked` itself.
+    """
+    footer = read_metadata(checked).to_json().replace("'", "''")
+    with written_whole(target) as rows:
+        connection.execute(
+            f"copy ({query}) to '{_escaped(str(rows))}' (format parquet, compression snappy,"
+            f" kv_metadata {{{METADATA_KEY}: '{footer}'}})"
+        )
+        if target != checked:
+            with written_whole(repeats_path(target)) as repeats:
+                shutil.copyfile(repeats_path(checked), repeats)
 
 
 # Columns of `ops.quarantine` that `quarantine_rows` gives, in its order.

@@ -94,6 +94,19 @@ class S3Bronze(FolderBronze):
             self._bucket.delete(found.key)
         super().forget(folder)
 
+    def fetch_file(self, name: str) -> Path:
+        """See `FolderBronze.fetch_file`."""
+        path = self._root / name
+        try:
+            self._bucket.fetch(f"{self._prefix}{name}", path)
+        except ObjectGoneError:
+            path.unlink(missing_ok=True)
+        return path
+
+    def keep_file(self, name: str) -> None:
+        """See `FolderBronze.keep_file`."""
+        self._bucket.write(f"{self._prefix}{name}", self._root / name)
+
     def folders(self) -> Iterator[Path]:
         """See `FolderBronze.folders`."""
         for found in self._bucket.list(self._prefix):

@@ -87,6 +87,13 @@ class FolderBronze:
         """Remove all that is kept of a delivery."""
         shutil.rmtree(folder, ignore_errors=True)
 
+    def fetch_file(self, name: str) -> Path:
+        """Where a file beside the deliveries lies here, as it is kept; nothing is there when none is kept."""
+        return self._root / name
+
+    def keep_file(self, name: str) -> None:
+        """Keep a file beside the deliveries as it lies here."""
+
     def folders(self) -> Iterator[Path]:
         """Folders of the deliveries that have a record, in the order of their names."""
         for path in sorted(self._root.glob(f"*/*/{RECORD_NAME}")):

@@ -87,6 +87,8 @@ class ContractColumn(BaseModel):
         not_after_arrival: a value more than 24 hours after the file's arrival sends the row to quarantine.
         at_most_product_of: the value may not exceed the product of these columns of the row.
         required_when: required only in some rows.
+        subject: names the customer whom the row is about; a pseudonym takes its place when he is erased.
+        personal: says something of that customer which is cut when he is erased; as is all that `pii` marks.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -112,6 +114,8 @@ class ContractColumn(BaseModel):
     not_after_arrival: bool = False
     at_most_product_of: tuple[str, ...] = ()
     required_when: RequiredWhen | None = None
+    subject: bool = False
+    personal: bool = False
     description: str = ""
 
     @model_validator(mode="after")
@@ -166,6 +170,8 @@ class Contract(BaseModel):
         names = [column.name for column in self.columns]
         if len(set(names)) != len(names):
             raise ValueError(f"{self.entity}: a column is named twice")
+        if sum(column.subject for column in self.columns) > 1:
+            raise ValueError(f"{self.entity}: a row is about one customer")
         mentioned = [*self.key, *self.replaced_by, *filter(None, (self.latest_by, self.event_at))]
         if self.change_key:
             mentioned.extend(filter(None, (self.change_key.key, self.change_key.day)))
@@ -188,6 +194,11 @@ class Contract(BaseModel):
             if column.name == name:
                 return column
         raise KeyError(name)
+
+    @property
+    def subject(self) -> ContractColumn | None:
+        """The column that names the customer whom a row is about, if there is one."""
+        return next((column for column in self.columns if column.subject), None)
 
     @property
     def decimal_columns(self) -> tuple[str, ...]:

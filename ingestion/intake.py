@@ -24,6 +24,7 @@ from ingestion.completeness import delivery_dates, incomplete
 from ingestion.contract import load_contracts
 from ingestion.discovery import Candidate, Discovery
 from ingestion.engines.base import EntityOutcome
+from ingestion.erasure import erase_listed
 from ingestion.feed import Feed
 from ingestion.landing import LandingStore, ObjectNotReadyError
 from ingestion.ledger import LedgerEntry
@@ -65,6 +66,7 @@ class Intake:
     def run(self) -> IngestionReport:
         self._session.mend_records()
         self._results.extend(self._session.finish_replays())
+        self._results.extend(erase_listed(self._session))
         found = self._discover_all()
         candidates = [
             candidate
@@ -191,7 +193,7 @@ class Intake:
                 for feed_entity in feed.entities:
                     request = request_of(session, candidate, facts, feed_entity)
                     outcome = session.engine.validate(request)
-                    records.append(EntityRecord(request.contract.entity, request.lineage, outcome))
+                    records.append(session.without_erased(request, outcome))
                 opened.check_unchanged()
         finally:
             shutil.rmtree(work, ignore_errors=True)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Protocol
 
@@ -20,11 +20,13 @@ from ingestion.engines.base import EntityOutcome, Statement
 from ingestion.ledger import Ledger, LedgerEntry, naive_utc
 from ingestion.ops_schema import (
     DRIFT_EVENTS,
+    ERASURES,
     LOAD_ENTITY_COUNTS,
     OPS_TABLES,
     QUARANTINE,
     ensure_tables,
 )
+from ingestion.suppression import ERASED_ROW, ERASED_VALUE, Suppression, cut_columns
 from ingestion.warehouses import open_warehouse
 from ingestion.warehouses.base import Columns, Warehouse
 from settings.errors import TillhouseError
@@ -112,6 +114,32 @@ class Loader(Protocol):
 
     def reject(self, entry: LedgerEntry, *, ingested_at: datetime) -> None:
         """Write the entry of a refused delivery and its line in the quarantine, inside the caller's transaction."""
+
+    def erased(self) -> set[tuple[str, str]]:
+        """System and token of every customer whom this warehouse has lost."""
+
+    def subjects(self, contract: Contract) -> list[str]:
+        """Ids of the customers whom rows of this raw table are about."""
+
+    def customers_with(self, system: str, email_token: str) -> list[str]:
+        """Ids of the customers with this address, whatever their newest version says."""
+
+    def erase_rows(self, contract: Contract, pseudonyms: Mapping[str, str]) -> None:
+        """Take customers out of raw rows and quarantine, inside the caller's transaction.
+
+        Args:
+            contract: of the raw table.
+            pseudonyms: id → what takes its place.
+        """
+
+    def note_erased(self, customers: Sequence[Suppression], *, run_id: str) -> None:
+        """Write that this warehouse has lost them, inside the caller's transaction."""
+
+    def old_quarantine(self, before: datetime, expired: str) -> dict[str, int]:
+        """Delivery → rows in quarantine that came in before then and have other cells than `expired`."""
+
+    def cut_quarantine(self, batch_id: str, expired: str) -> None:
+        """Put `expired` in place of the cells of a delivery's rows, inside the caller's transaction."""
 
     def close(self) -> None:
         """Let go of the warehouse."""
@@ -266,6 +294,86 @@ class WarehouseLoader:
             list(values.values()),
         )
         self._ledger.update(entry)
+
+    def erased(self) -> set[tuple[str, str]]:
+        """See `Loader.erased`."""
+        found = self._warehouse.query(f"select system, customer_token from {ERASURES}")
+        return {(str(system), str(token)) for system, token in found.rows}
+
+    def subjects(self, contract: Contract) -> list[str]:
+        """See `Loader.subjects`."""
+        if contract.subject is None:
+            return []
+        name = contract.subject.output_name
+        found = self._warehouse.query(
+            f'select distinct "{name}" from {contract.raw_table} where "{name}" is not null'
+        )
+        return [str(row[0]) for row in found.rows]
+
+    def customers_with(self, system: str, email_token: str) -> list[str]:
+        """See `Loader.customers_with`."""
+        found: set[str] = set()
+        for contract in load_contracts().values():
+            if contract.system != system or contract.subject is None:
+                continue
+            name = contract.subject.output_name
+            for column in contract.columns:
+                if column.pii == "hash":
+                    rows = self._warehouse.query(
+                        f'select distinct "{name}" from {contract.raw_table} where "{column.output_name}" = ?',
+                        [email_token],
+                    ).rows
+                    found.update(str(row[0]) for row in rows if row[0] is not None)
+        return sorted(found)
+
+    def erase_rows(self, contract: Contract, pseudonyms: Mapping[str, str]) -> None:
+        """See `Loader.erase_rows`."""
+        if contract.subject is None:
+            return
+        table, name = contract.raw_table, contract.subject.output_name
+        cut = "".join(f', "{column.output_name}" = null' for column in cut_columns(contract))
+        for customer_id, stands_for in pseudonyms.items():
+            batches = self._warehouse.query(
+                f'select distinct _batch_id from {table} where "{name}" = ?', [customer_id]
+            ).rows
+            entries = [self._ledger.entry(str(batch_id)) for (batch_id,) in batches]
+            for entry in entries:
+                self._changes.name_rows(entry, [contract])
+            self._warehouse.execute(
+                f'update {table} set "{name}" = ?{cut}, _rescued = null where "{name}" = ?',
+                [stands_for, customer_id],
+            )
+            self._warehouse.execute(
+                f"update {QUARANTINE} set raw_row = ?, raw_value = ? where entity = ? and strpos(raw_row, ?) > 0",
+                [ERASED_ROW, ERASED_VALUE, contract.entity, json.dumps(customer_id, ensure_ascii=False)],
+            )
+            for entry in entries:
+                # A changed time of loading tells the next run that there is something to build.
+                self._ledger.update(replace(entry, loaded_at=datetime.now(UTC)))
+
+    def note_erased(self, customers: Sequence[Suppression], *, run_id: str) -> None:
+        """See `Loader.note_erased`."""
+        now = naive_utc(datetime.now(UTC))
+        self._warehouse.execute_many(
+            f"insert into {ERASURES} values (?, ?, ?, ?, ?)",
+            [[item.system, item.token, naive_utc(item.requested_at), now, run_id] for item in customers],
+        )
+
+    def old_quarantine(self, before: datetime, expired: str) -> dict[str, int]:
+        """See `Loader.old_quarantine`."""
+        found = self._warehouse.query(
+            f"select batch_id, count(*) from {QUARANTINE} where _ingested_at < ? and row_number is not null"
+            " and raw_row is distinct from cast(? as varchar) group by batch_id",
+            [naive_utc(before), expired],
+        )
+        return {str(batch_id): int(rows) for batch_id, rows in found.rows}
+
+    def cut_quarantine(self, batch_id: str, expired: str) -> None:
+        """See `Loader.cut_quarantine`."""
+        self._warehouse.execute(
+            f"update {QUARANTINE} set raw_row = ?, raw_value = null where batch_id = ? and row_number is not null",
+            [expired, batch_id],
+        )
 
     def close(self) -> None:
         """See `Loader.close`."""

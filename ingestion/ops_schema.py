@@ -21,6 +21,7 @@ RUNS = "ops.runs"
 DBT_RESULTS = "ops.dbt_results"
 LOAD_ATTEMPTS = "ops.load_attempts"
 SEEN_OBJECTS = "ops.seen_objects"
+ERASURES = "ops.erasures"
 CHANGED = "state.changed"
 WATERMARK = "state.watermark"
 BUILT = "state.built"
@@ -140,6 +141,14 @@ OPS_TABLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("object_name", "varchar not null"),
         ("object_version", "varchar not null"),
         ("content_sha256", "varchar not null"),
+    ),
+    # One row per erased customer whom this warehouse has lost; a keyed hash names them.
+    ERASURES: (
+        ("system", "varchar not null"),
+        ("customer_token", "varchar not null"),
+        ("requested_at", "timestamp not null"),
+        ("applied_at", "timestamp not null"),
+        ("run_id", "varchar"),
     ),
 }
 

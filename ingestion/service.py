@@ -11,12 +11,13 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import duckdb
 
 from ingestion.bronze_store import open_bronze
 from ingestion.engines import make_engine
+from ingestion.erasure import erase_listed
 from ingestion.feed import Feed
 from ingestion.intake import Intake
 from ingestion.landing import open_store
@@ -25,11 +26,24 @@ from ingestion.loader import open_loader
 from ingestion.recheck import RowSelection
 from ingestion.report import BatchResult, IngestionReport, summarise
 from ingestion.results import result_of
+from ingestion.retention import RetentionReport, apply_retention
 from ingestion.session import Session, feed_fingerprint
+from ingestion.suppression import add_suppressions
+from ingestion.tokens import TokenKey, require_own_key
+from ingestion.warehouses import require_token_key
 from settings.errors import ConfigurationError, DataRejectedError, NotFoundError
 from settings.home import Home
+from settings.retention import Retention
 
 WORK_FOLDER = "work"
+
+
+@dataclass(frozen=True)
+class ErasureReport:
+    """How many customers were asked for, and the deliveries that were written anew."""
+
+    customers: int
+    batches: list[BatchResult]
 
 
 class IngestionService:
@@ -88,8 +102,8 @@ class IngestionService:
                 )
             if not entry.bronze_paths:
                 raise DataRejectedError(
-                    f"feed {entry.feed}, file {entry.object_name!r}: the file as a whole was refused"
-                    f" ({entry.message}), so there are no rows to accept",
+                    f"feed {entry.feed}, file {entry.object_name!r}: bronze holds no rows of it to accept: it was"
+                    f" refused as a whole, or its time has run out ({entry.message})",
                     remedy="deliver a correct file, or correct the feed file and run again",
                     rule=entry.rule or "",
                 )
@@ -225,6 +239,51 @@ class IngestionService:
             results = [session.replay(entry, self._feed(entry.feed), only) for entry in entries]
         return self._replayed(results)
 
+    def erase(
+        self, system: str, customer_ids: Sequence[str], email_tokens: Sequence[str], run_id: str
+    ) -> ErasureReport:
+        """Erase customers: put them on the suppression list, and take them out of bronze and this warehouse.
+
+        Their rows stay under a pseudonym, so that no figure changes. Called again, it finishes what was cut short.
+
+        Args:
+            system: "store" or "restaurant": whose ids these are.
+            customer_ids: as the raw tables have them; one that no row is about is suppressed when it comes.
+            email_tokens: of addresses; all customers of the system that have, or once had, one of them.
+            run_id: this call.
+
+        Raises:
+            NotFoundError: when no customer has an address with this token; nothing was changed.
+            ConfigurationError: when the suppression list cannot be used.
+        """
+        with self._session(run_id) as session:
+            wanted = set(customer_ids)
+            for token in email_tokens:
+                found = session.loader.customers_with(system, token)
+                if not found:
+                    raise NotFoundError(
+                        f"no customer of the {system} has an address with the token {token[:12]}…",
+                        remedy="tokens are made with TILLHOUSE_TOKEN_KEY; who was erased has none any more",
+                        rule="email_token",
+                    )
+                wanted.update(found)
+            add_suppressions(session.bronze, system, wanted, TokenKey.from_environment())
+            finished = session.finish_replays()
+            return ErasureReport(len(wanted), [*finished, *erase_listed(session)])
+
+    def retain(self, retention: Retention, run_id: str, *, dry_run: bool = False) -> RetentionReport:
+        """Drop what is older than the retention settings allow, and never what a rebuild needs.
+
+        Args:
+            retention: the settings; where they keep everything, nothing is opened.
+            run_id: this call.
+            dry_run: count only.
+        """
+        if retention.keeps_everything:
+            return RetentionReport()
+        with self._session(run_id) as session:
+            return apply_retention(session, retention, session.started_at, dry_run=dry_run)
+
     @staticmethod
     def _replayed(results: Sequence[BatchResult]) -> IngestionReport:
         return summarise(
@@ -253,6 +312,9 @@ class IngestionService:
 
     @contextmanager
     def _session(self, run_id: str) -> Iterator[Session]:
+        require_token_key(self._target)
+        if self._home.bronze_location:
+            require_own_key(f"bronze in {self._home.bronze_location}")
         home = self._home.ensure()
         work = home.root / WORK_FOLDER
         # Left by a run that was killed; it may hold decompressed personal data.
@@ -262,9 +324,11 @@ class IngestionService:
             closing(make_engine(self._engine, home, work)) as engine,
             closing(open_loader(self._target, home)) as loader,
         ):
+            session = Session(home, work, engine, loader, self._bronze, run_id)
             try:
-                yield Session(home, work, engine, loader, self._bronze, run_id)
+                yield session
             finally:
+                session.close()
                 shutil.rmtree(work, ignore_errors=True)
 
 

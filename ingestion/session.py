@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 
 import duckdb
@@ -33,6 +34,7 @@ from ingestion.loader import BatchLoad, EntityLoad, Loader, ReconciliationError
 from ingestion.recheck import ALL_ROWS, RowSelection
 from ingestion.report import BatchResult
 from ingestion.results import failed_result, result_of, told
+from ingestion.suppression import Suppressor
 from ingestion.warehouses.base import StatementError
 from settings.errors import DataRejectedError, NotFoundError
 from settings.home import Home
@@ -52,6 +54,22 @@ class Session:
     bronze: FolderBronze
     run_id: str
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    @cached_property
+    def suppressor(self) -> Suppressor:
+        """Who asked to be forgotten."""
+        return Suppressor(self.home, self.bronze)
+
+    def without_erased(self, request: ValidationRequest, outcome: EntityOutcome) -> EntityRecord:
+        """What was checked of an entity, without what is personal of customers who were erased."""
+        contract = request.contract
+        suppressed = self.suppressor.suppress(contract, outcome, outcome.checked_path)
+        return EntityRecord(contract.entity, request.lineage, suppressed or outcome)
+
+    def close(self) -> None:
+        """Give back what the session itself holds."""
+        if "suppressor" in self.__dict__:
+            self.suppressor.close()
 
     def folder(self, entry: LedgerEntry) -> Path:
         """Where bronze keeps this delivery. Made of the feed's name and the batch id, never of the file's name."""
@@ -124,7 +142,8 @@ class Session:
     def _entity_load(self, contract: Contract, entity: EntityRecord) -> EntityLoad:
         checked = entity.outcome.checked_path
         kept = self.loader.lost_columns(contract)
-        lost = [(name, kind) for name, kind in checked_columns(checked).items() if name in kept]
+        present = checked_columns(checked) if kept else {}
+        lost = [(name, kind) for name, kind in present.items() if name in kept]
         return EntityLoad(
             contract=contract,
             outcome=entity.outcome,
@@ -212,9 +231,9 @@ class Session:
             loaded_at=datetime.now(UTC),
             # A run that broke off has left these out of the ledger; a withdrawal finds the rows by them.
             engine=entry.engine or record.entry.engine,
-            contract_version=(None if is_changed else entry.contract_version)
-            or record.entry.contract_version,
-            bronze_paths=(None if is_changed else entry.bronze_paths) or record.entry.bronze_paths,
+            # What bronze says now counts: its files may have been written anew since the loading.
+            contract_version=record.entry.contract_version or entry.contract_version,
+            bronze_paths=record.entry.bronze_paths or entry.bronze_paths,
         )
         if is_changed:
             note_unfinished(self.home, entry.batch_id)
@@ -224,7 +243,7 @@ class Session:
         fingerprint = feed_fingerprint(feed) if feed is not None and action != "reload" else ""
         self.load(loaded, record.entities, stale, action=action, fingerprint=fingerprint)
         if is_changed:
-            self._settle(entry)
+            self.settle(entry)
         outcomes = [entity.outcome for entity in record.entities]
         result = result_of(loaded, outcomes, message=message)
         bad_before = sum(entity.outcome.rows_quarantined for entity in former.entities)
@@ -307,10 +326,10 @@ class Session:
                 results.append(self.replay(entry))
                 if results[-1].status == "failed":
                     continue
-            self._settle(entry)
+            self.settle(entry)
         return results
 
-    def _settle(self, entry: LedgerEntry) -> None:
+    def settle(self, entry: LedgerEntry) -> None:
         """Bronze and warehouse say the same of a delivery: forget what stood there before."""
         folder = self.folder(entry)
         record = self.bronze.read_record(folder)

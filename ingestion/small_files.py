@@ -159,7 +159,8 @@ def _take_halves(
     session: Session, files: Sequence[_Inspected], work: Path
 ) -> tuple[list[Loaded], list[_Inspected]]:
     """Take files together, and where one of them spoils it each half, so that it spoils it for few."""
-    if len(files) < FEWEST_FILES:
+    # Who was erased is taken out of each file's bronze before it is loaded.
+    if len(files) < FEWEST_FILES or session.suppressor.listed:
         return [], list(files)
     done = _take_alike(session, files, work)
     if done is not None:

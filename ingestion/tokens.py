@@ -9,6 +9,8 @@ import os
 from dataclasses import dataclass, field
 from functools import cache
 
+from settings.errors import ConfigurationError
+
 KEY_VARIABLE = "TILLHOUSE_TOKEN_KEY"
 DEVELOPMENT_KEY = b"tillhouse development key: not secret"
 _BLOCK = 64  # bytes of a SHA-256 block
@@ -43,6 +45,29 @@ class TokenKey:
         inner = hashlib.sha256(self.inner_pad + text.encode("utf-8", "surrogatepass")).digest()
         return hashlib.sha256(self.outer_pad + inner).hexdigest()
 
+    def email_token(self, address: str) -> str:
+        """The token of one address, as the raw tables have it."""
+        return self.token(_normal_address(address))
+
+
+def require_own_key(place: str) -> None:
+    """Refuse the development key for a place that others can reach.
+
+    Args:
+        place: where the tokens would go, as a person knows it.
+
+    Raises:
+        ConfigurationError: when the environment has no key.
+    """
+    if not os.environ.get(KEY_VARIABLE, ""):
+        raise ConfigurationError(
+            f"{KEY_VARIABLE} is not set, and {place} is not on this machine: with the development key, which everyone"
+            " knows, anyone who reads a token there can test whose it is",
+            remedy=f"set {KEY_VARIABLE} to a long random text, for example of `openssl rand -hex 32`, and keep it:"
+            " tokens made with another key do not match",
+            rule="token_key",
+        )
+
 
 @cache
 def warn_about_development_key() -> None:
@@ -58,6 +83,9 @@ def warn_about_development_key() -> None:
 
 def email_token(address: str, secret: bytes) -> str:
     """The token of one address: hex HMAC-SHA256 of the trimmed, ASCII-lower-cased text."""
+    return hmac.new(secret, _normal_address(address).encode("utf-8"), hashlib.sha256).hexdigest()
+
+
+def _normal_address(address: str) -> str:
     upper, lower = "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz"
-    text = address.strip(" ").translate(str.maketrans(upper, lower))
-    return hmac.new(secret, text.encode("utf-8"), hashlib.sha256).hexdigest()
+    return address.strip(" ").translate(str.maketrans(upper, lower))

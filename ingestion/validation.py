@@ -231,6 +231,17 @@ def holds_card_number(text: str, functions: Functions) -> str:
     return f"list_contains(list_transform({runs}, lambda d: ({whole}) or {inside}), true)"
 
 
+def holds_card_of_a_scheme(text: str, functions: Functions) -> str:
+    """Whether a whole run of digits (single blanks and dashes between) is the card number of a scheme.
+
+    For ids: they hold dates, times and counters, in which any number of digits passes the Luhn test now and then.
+    """
+    digits = "regexp_replace(r, '[ -]', '', 'g')"
+    runs = f"list_transform(regexp_extract_all({text}, {sql_text(DIGIT_RUN_PATTERN)}), lambda r: {digits})"
+    is_card = f"regexp_matches(d, {sql_text(CARD_SCHEME_PATTERN)}) and {functions.passes_luhn('d')}"
+    return f"list_contains(list_transform({runs}, lambda d: {is_card}), true)"
+
+
 def mask_card_numbers(text: str, functions: Functions) -> str:
     """The text with every long run of digits cut to its last four, if one of them is a card number."""
     return (
@@ -623,16 +634,21 @@ class _Builder:
         is_key = column.contract.is_identifier
         if is_key:
             self.needs_token_key = True
+            # Other ids with a card number or an address in them become tokens too: cut, two of them could be one.
             digits = f"regexp_replace({text}, '[ -]', '', 'g')"
-            is_card = (
-                f"length({text}) >= 13 and regexp_matches({text}, {sql_text(WHOLE_CARD_PATTERN)}) "
-                f"and regexp_matches({digits}, {sql_text(CARD_SCHEME_PATTERN)}) "
-                f"and {self.functions.passes_luhn(digits)}"
+            is_whole = f"regexp_matches({text}, {sql_text(WHOLE_CARD_PATTERN)})"
+            whole = f"concat('card_', left({hmac_token(digits)}, 16), '_', right({digits}, 4))"
+            token = (
+                f"case when {is_whole} then {whole} else concat('card_', left({hmac_token(text)}, 16)) end"
             )
-            token = f"concat('card_', left({hmac_token(digits)}, 16), '_', right({digits}, 4))"
+            is_card = (
+                f"length({text}) >= 13 and regexp_matches({text}, {sql_text(DIGIT_RUN_PATTERN)}) "
+                f"and {holds_card_of_a_scheme(text, self.functions)}"
+            )
             card = f"when {is_card} then {token} " if column.mapping.card_check else ""
             address = (
-                f"when contains({text}, '@') and regexp_matches({text}, {sql_text(WHOLE_EMAIL_PATTERN)}) "
+                f"when contains({text}, '@') and (regexp_matches({text}, {sql_text(WHOLE_EMAIL_PATTERN)}) "
+                f"or regexp_matches({text}, {sql_text(EMAIL_PATTERN)})) "
             )
             address += f"then {hmac_token(lower_ascii(text))} "
             if not self.facts.has_at_sign:

@@ -16,7 +16,7 @@ from ingestion.landing import open_store
 from orchestration.assets import WarehouseRun, dbt_assets, ingestion_assets, landing_assets, published_asset
 from orchestration.dbt_runner import BuildSettings, DbtRunner
 from settings.errors import TillhouseError
-from settings.home import Home
+from settings.home import Home, keep_files_private
 
 logger = logging.getLogger(__name__)
 
@@ -154,6 +154,7 @@ def _last_run_failed(instance: dg.DagsterInstance, job_name: str) -> bool:
 @dg.definitions
 def defs() -> dg.Definitions:
     """Loaded by `dagster dev` and by Dagster's daemon."""
+    keep_files_private()
     home = Home.from_environment()
     try:
         feeds = load_feeds(feeds_path(home), home)

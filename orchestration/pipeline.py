@@ -20,6 +20,7 @@ from orchestration.dbt_runner import BuildReport, BuildSettings, DbtRunner, proj
 from orchestration.publish import Publication, public_tables, publish, read_publication
 from settings.errors import BuildFailedError, ConfigurationError, DataRejectedError
 from settings.home import Home
+from settings.retention import Retention
 
 logger = logging.getLogger(__name__)
 
@@ -103,6 +104,7 @@ class Pipeline:
                 be loaded has been, and nothing will be published.
         """
         require_target(self.request.target)
+        Retention.from_environment()  # a mistake in it is told before any work is done
         operations.start_run(self.request.home, self.request.run_id, target=self.request.target)
         logger.info("loading new files")
         with self._recorded():
@@ -155,8 +157,22 @@ class Pipeline:
             and published.project_fingerprint == self._project_fingerprint()
         )
 
+    def _retain(self) -> None:
+        """Drop what is older than the retention settings allow; what readers see is safe by then."""
+        request = self.request
+        service = IngestionService(request.home, (), engine=request.engine, target=request.target)
+        report = service.retain(Retention.from_environment(), request.run_id)
+        if report.rows_cut or report.deliveries_dropped:
+            logger.info(
+                "retention: %d rows in quarantine cut, bronze of %d files dropped",
+                report.rows_cut,
+                report.deliveries_dropped,
+            )
+
     def finish_unchanged(self) -> None:
         """Note that there was nothing to build."""
+        with self._recorded():
+            self._retain()
         operations.finish_run(
             self.request.home,
             self.request.run_id,
@@ -246,6 +262,7 @@ class Pipeline:
             semantic_manifest=self.runner.semantic_manifest,
             target=self.request.target,
         )
+        self._retain()
         operations.finish_run(
             self.request.home,
             self.request.run_id,

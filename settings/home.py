@@ -13,6 +13,15 @@ BRONZE_VARIABLE = "TILLHOUSE_BRONZE"
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
 
+def keep_files_private() -> None:
+    """Let nothing that this process makes be open to other users.
+
+    DuckDB, dbt and Dagster make files of their own below the home folder, and ask nobody how. Whoever owns the
+    process calls this: the command, and Dagster's code location.
+    """
+    os.umask(0o077)
+
+
 @dataclass(frozen=True)
 class Home:
     """Paths below `TILLHOUSE_HOME`. Nothing is created until `ensure` is called."""
@@ -94,7 +103,7 @@ class Home:
         try:
             for folder in (
                 self.root, self.landing, self.feeds, self.bronze, self.reports,
-                self.dagster, self.dbt_target, self.logs,
+                self.dagster, self.dbt_target.parent, self.dbt_target, self.logs,
             ):  # fmt: skip
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:

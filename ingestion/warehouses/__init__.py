@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import ipaddress
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 
+from ingestion.tokens import require_own_key
 from ingestion.warehouses.base import Warehouse
 from ingestion.warehouses.duckdb import open_duckdb
 from settings.errors import ConfigurationError
 from settings.home import Home
+from settings.profile import read_target
 from settings.writer_lock import writer_lock
 
 TARGETS = ("duckdb", "postgres")
@@ -43,6 +47,30 @@ def require_target(target: str) -> None:
             remedy=f"use one of {', '.join(TARGETS)}; the models alone build on other targets with `dbt build`",
             rule="no_loader",
         )
+
+
+def require_token_key(target: str) -> None:
+    """Refuse to make tokens with the development key for a warehouse on another machine.
+
+    Raises:
+        ConfigurationError: when the environment has no key and the target is not local, or its profile is wrong.
+    """
+    if target == "duckdb":
+        return
+    host = read_target(target).get("host") or os.environ.get("PGHOST", "")
+    if not all(is_this_machine(each) for each in host.split(",")):
+        require_own_key(f"the target {target} on {host}")
+
+
+def is_this_machine(host: str) -> bool:
+    """Whether a host of a connection is this machine by its name alone: a socket, or a loopback address."""
+    name = host.strip().lower().strip("[]")
+    if not name or name.startswith(("/", "@")) or name == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
 
 
 @contextmanager

@@ -67,6 +67,8 @@ def test_all_commands_that_the_guide_names_are_there() -> None:
             ("metrics", "explain"),
             ("serve",),
             ("metrics", "compare"),
+            ("erase",),
+            ("retention",),
         ]
         + [("quarantine", name) for name in ("list", "show", "export")]
         + [("access", name) for name in ("show", "apply", "assign")]
