@@ -87,8 +87,8 @@ class ContractColumn(BaseModel):
         not_after_arrival: a value more than 24 hours after the file's arrival sends the row to quarantine.
         at_most_product_of: the value may not exceed the product of these columns of the row.
         required_when: required only in some rows.
-        subject: names the customer whom the row is about; a pseudonym takes its place when he is erased.
-        personal: says something of that customer which is cut when he is erased; as is all that `pii` marks.
+        subject: names the customer whom the row is about; a pseudonym takes its place when they are erased.
+        personal: says something of that customer which is cut when they are erased; as is all that `pii` marks.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
