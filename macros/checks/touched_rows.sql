@@ -76,7 +76,10 @@
     {{ return(emits if emits.key or emits.day else {}) }}
 {%- endmacro %}
 
-{# When nothing failed: the checks have seen all that the tables they ran on had named. #}
+{#
+    When nothing failed: the checks have seen all that the tables they ran on had named. A table whose checks warned keeps
+    its mark until all its rows are checked: which rows break a check is asked with the same SQL once more after the run.
+#}
 {% macro note_checked(results) -%}
     {%- if execute and keeps_state() -%}
         {%- set state = namespace(failed=false, tables=[]) -%}
@@ -86,7 +89,10 @@
             {%- elif result.node.resource_type | string == 'test' and result.node.attached_node
                 and result.node.name.endswith('_checks_hold') -%}
                 {%- set node = graph.nodes.get(result.node.attached_node) -%}
-                {%- if node and node.config.meta.get('emits') -%}{%- do state.tables.append(node.alias) -%}{%- endif -%}
+                {%- set is_asked_again = result.status | string == 'warn' and env_var('TILLHOUSE_CHECKS', 'all') == 'touched' -%}
+                {%- if node and node.config.meta.get('emits') and not is_asked_again -%}
+                    {%- do state.tables.append(node.alias) -%}
+                {%- endif -%}
             {%- endif -%}
         {%- endfor -%}
         {%- if not state.failed %}

@@ -266,6 +266,32 @@ def test_a_daily_run_compares_the_key_of_a_changed_row_with_what_its_order_left_
     assert broken(warehouse.test("fct_order_items")) == {}
 
 
+def test_a_daily_run_tells_which_check_warned_and_looks_at_its_rows_again(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark = "select sequence from state.watermark where consumer = 'tests' and source = 'fct_returns'"
+    warehouse.run(
+        "create table picked as select items.*, returns.return_date from marts.fct_returns as returns"
+        " inner join marts.fct_order_items as items using (order_item_key) order by order_item_key limit 1"
+    )
+    monkeypatch.setenv("TILLHOUSE_CHECKS", "touched")
+    named = "source_system, order_id, return_date from picked"
+    name_again(warehouse, "fct_returns", named)
+    assert broken(warehouse.test("fct_returns")) == {}
+    assert warehouse.rows(mark) == [(101,)]
+    warehouse.run(
+        "delete from marts.fct_order_items where order_item_key in (select order_item_key from picked)"
+    )
+    name_again(warehouse, "fct_returns", named)
+    for _ in range(2):
+        assert broken(warehouse.test("fct_returns"))["order_item_key_is_known"] == ("warn", 1)
+        assert warehouse.rows(mark) == [(100,)]
+    # All rows are checked: what is known to warn need not be looked at every day.
+    monkeypatch.setenv("TILLHOUSE_CHECKS", "all")
+    assert broken(warehouse.test("fct_returns"))["order_item_key_is_known"] == ("warn", 1)
+    assert warehouse.rows(mark) == [(101,)]
+
+
 def test_a_daily_run_bridges_the_days_that_changed_and_leaves_old_ones_to_the_whole_suite(
     warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
