@@ -29,7 +29,7 @@ Exit codes:  0 done                                  4 a delivery was refused
              2 wrong words                           6 another run is writing
              3 feeds, profile or home folder wrong   7 not found
                                                      8 a server or a bucket cannot be reached
-                                                     9 the access policy does not allow it
+                                                     9 access is refused
 """
 # Packages of the extras: whoever only loads files or reads marts has not installed them.
 EXTRAS = {

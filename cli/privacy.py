@@ -100,7 +100,7 @@ def retention(
     Every run does so at its end. By default everything is kept; what a rebuild of loaded files needs always is.
 
     \b
-    Example:  TILLHOUSE_KEEP_QUARANTINE_DAYS=90 tillhouse retention --dry-run
+    Example:  tillhouse retention --dry-run
     """
     from ingestion.service import IngestionService
     from ingestion.warehouses import only_writer

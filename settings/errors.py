@@ -21,7 +21,7 @@ class ExitCode(IntEnum):
     BUSY = 6  # another run holds the warehouse
     NOT_FOUND = 7  # no such batch, feed, warehouse or published file
     UNAVAILABLE = 8  # a server or a bucket cannot be reached, or ended the connection
-    DENIED = 9  # the access policy does not allow it
+    DENIED = 9  # a server or a bucket does not let us in, or the access policy does not allow it
 
 
 class TillhouseError(Exception):
@@ -78,9 +78,9 @@ class BusyError(TillhouseError):
 
 
 class AccessError(TillhouseError):
-    """A server or a bucket does not let us in; trying again would change nothing."""
+    """Access is refused: by a server or a bucket to us, or by the access policy to a role."""
 
-    exit_code = ExitCode.CONFIGURATION
+    exit_code = ExitCode.DENIED
 
 
 class UnavailableError(TillhouseError, ConnectionError):
@@ -93,9 +93,3 @@ class NotFoundError(TillhouseError):
     """The named batch, feed or file does not exist."""
 
     exit_code = ExitCode.NOT_FOUND
-
-
-class AccessDeniedError(TillhouseError):
-    """The access policy does not allow it to this role."""
-
-    exit_code = ExitCode.DENIED

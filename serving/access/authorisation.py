@@ -42,7 +42,7 @@ def authorise(
         location_keys: of the locations that the caller is limited to, where the role is.
 
     Raises:
-        AccessDeniedError: naming what the role may not see.
+        AccessError: naming what the role may not see.
     """
     role.require(Kind.METRICS, (name for metric in query.metrics for name in _made_of(metric, catalogue)))
     named = [*query.group_by, *(one.dimension for one in query.filters)]

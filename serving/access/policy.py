@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from settings.errors import AccessDeniedError, ConfigurationError, NotFoundError
+from settings.errors import AccessError, ConfigurationError, NotFoundError
 
 POLICY_FILE = Path(__file__).with_name("policy.yml")
 
@@ -51,11 +51,11 @@ class Role:
         """Pass where the role may see all of these.
 
         Raises:
-            AccessDeniedError: naming what it may not see.
+            AccessError: naming what it may not see.
         """
         denied = sorted({name for name in names if not self.may_see(kind, name)})
         if denied:
-            raise AccessDeniedError(
+            raise AccessError(
                 f"the role {self.name} may not see the {kind} {', '.join(denied)}",
                 remedy=f"ask for others, or let the owner of the access policy allow them to {self.name}",
                 rule="access_policy",

@@ -19,7 +19,7 @@ from serving.marts import AS_OF_DATES, LOCATION_KEYS, NEWEST_BATCH, MartQuery
 from serving.semantic import Catalogue, MetricQuery, SemanticClient
 from serving.semantic.published import PublicationStamp, Snapshot
 from serving.semantic.query import Value
-from settings.errors import AccessDeniedError, NotFoundError, UsageError
+from settings.errors import AccessError, NotFoundError, UsageError
 
 
 @dataclass
@@ -88,7 +88,7 @@ class Figures:
         """The answer to a question about metrics, as the caller may see it.
 
         Raises:
-            AccessDeniedError: when the caller's role may not ask it.
+            AccessError: when the caller's role may not ask it.
             UsageError: when it names what does not exist, or an answer told by customers' traits is too long.
         """
         limit = query.limit or MOST_ROWS
@@ -110,7 +110,7 @@ class Figures:
                 rows, columns, suppressed = result.rows, result.columns, 0
         except UsageError as error:
             if caller.role.rows is RowRule.LOCATIONS and error.rule == "dimension":
-                raise AccessDeniedError(
+                raise AccessError(
                     f"the role {caller.role.name} sees its own locations alone, and "
                     "one of these metrics cannot be told by location",
                     remedy="ask for others",
@@ -135,7 +135,7 @@ class Figures:
             *(catalogue.metrics[name].customers for name in query.metrics if name in catalogue.metrics)
         )
         if not counters:
-            raise AccessDeniedError(
+            raise AccessError(
                 "how many customers are behind these metrics is not known, so they are not told by traits of customers",
                 remedy="ask by other dimensions",
                 rule="small_groups",
@@ -173,11 +173,11 @@ class Figures:
         """One page of a mart's rows by their columns' names, and where the next page begins.
 
         Raises:
-            AccessDeniedError: when the caller's role may not see the marts.
+            AccessError: when the caller's role may not see the marts.
         """
         caller.role.require(Kind.MARTS, query.marts)
         if caller.role.rows is not RowRule.ALL:
-            raise AccessDeniedError(
+            raise AccessError(
                 f"the role {caller.role.name} sees its own locations alone",
                 remedy="ask /query for the metrics of these locations",
                 rule="access_policy",

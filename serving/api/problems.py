@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from settings.errors import (
-    AccessDeniedError,
+    AccessError,
     BusyError,
     NotFoundError,
     TillhouseError,
@@ -28,7 +28,7 @@ MEDIA_TYPE = "application/problem+json"
 # The first class that an error is of decides; an error of ours that is none of these is a fault on our side.
 STATUS_OF: tuple[tuple[type[TillhouseError], HTTPStatus], ...] = (
     (UsageError, HTTPStatus.UNPROCESSABLE_ENTITY),
-    (AccessDeniedError, HTTPStatus.FORBIDDEN),
+    (AccessError, HTTPStatus.FORBIDDEN),
     (NotFoundError, HTTPStatus.NOT_FOUND),
     (UnavailableError, HTTPStatus.SERVICE_UNAVAILABLE),
     (BusyError, HTTPStatus.SERVICE_UNAVAILABLE),
