@@ -31,6 +31,7 @@ QUARANTINE_LINEAGE = (
 COUNTS = (
     "rows_read", "rows_accepted", "rows_quarantined", "rows_duplicate", "rows_excluded", "rows_conflicting",
 )  # fmt: skip
+OPS_TABLES = ("ops.load_ledger", "ops.load_entity_counts", "ops.quarantine", "ops.drift_events")
 ENTITY_SETTINGS = ("columns", "exclude", "only")
 
 Record = dict[str, Any]
@@ -70,8 +71,8 @@ class Ran:
             self._deliver(case, feed)
         with _logged() as log:
             self.report = self._shop.run()
+            self._tables = _tables(self._shop.home)
             self._first = {case.name: self._found(case) for case in cases}
-            self._lineage = {case.name: self._with_run(case) for case in cases}
             self._state = self._shop.state()
             self.second_report = self._shop.run()
         self._state_after_rerun = self._shop.state()
@@ -145,7 +146,7 @@ class Ran:
     def _check_lineage(self, case: Case) -> None:
         """I4: every row says where it comes from."""
         digests = {name: hashlib.sha256(content).hexdigest() for name, content in case.files.items()}
-        accepted, quarantined = self._lineage[case.name]
+        accepted, quarantined = self._with_run(case)
         places = []
         for row in accepted:
             empty = [name for name, _ in LINEAGE_COLUMNS if name not in MAY_BE_EMPTY and row[name] is None]
@@ -180,57 +181,40 @@ class Ran:
         accepted, quarantined = self._with_run(case)
         counts: Counter[str] = Counter(dict.fromkeys(COUNTS, 0))
         totals: dict[str, Decimal] = {}
-        for record in self._records(
-            f"select {', '.join(COUNTS)}, control_totals from ops.load_entity_counts where feed = ?", feed
-        ):
-            stated = json.loads(record.pop("control_totals"))
-            counts.update(record)
-            for column, total in stated.items():
+        for record in self._of_feed("ops.load_entity_counts", feed):
+            counts.update({name: record[name] for name in COUNTS})
+            for column, total in json.loads(record["control_totals"]).items():
                 totals[column] = totals.get(column, Decimal(0)) + Decimal(total)
         return Found(
             deliveries=tuple(
                 (row["object_name"], row["status"], row["rule"])
-                for row in self._records(
-                    "select object_name, status, rule from ops.load_ledger where feed = ?"
-                    " order by load_sequence nulls first, object_name",
-                    feed,
-                )
+                for row in self._of_feed("ops.load_ledger", feed)
             ),
             accepted=tuple(_without_run(row) for row in accepted),
             quarantined=tuple(_without_run(row) for row in quarantined),
             refusals=tuple(
                 _without_run(row)
-                for row in self._records(
-                    "select * from ops.quarantine where feed = ? and row_number is null order by source_file",
-                    feed,
-                )
+                for row in self._of_feed("ops.quarantine", feed)
+                if row["row_number"] is None
             ),
             counts=counts,
             control_totals=totals,
             notes=self._notes(feed),
             drift=frozenset(
-                (row["kind"], row["column_name"])
-                for row in self._records(
-                    "select kind, column_name from ops.drift_events where feed = ?", feed
-                )
+                (row["kind"], row["column_name"]) for row in self._of_feed("ops.drift_events", feed)
             ),
             warnings=tuple(text for text in self.report.warnings if f"feed {feed}," in text),
         )
 
     def _with_run(self, case: Case) -> tuple[list[Record], list[Record]]:
+        """Accepted and quarantined rows as they stand, in the order of files and rows."""
         feed = self._feeds[case.name]
+        number = {row["batch_id"]: row["load_sequence"] for row in self._of_feed("ops.load_ledger", feed)}
+        accepted = self._of_feed(load_contracts()[case.entity].raw_table, feed)
+        quarantined = [row for row in self._of_feed("ops.quarantine", feed) if row["row_number"] is not None]
         return (
-            self._records(
-                f"select * from {load_contracts()[case.entity].raw_table} where _feed = ?"
-                " order by _load_sequence, _row_number",
-                feed,
-            ),
-            self._records(
-                "select quarantine.* from ops.quarantine as quarantine"
-                " join ops.load_ledger as ledger on quarantine.batch_id = ledger.batch_id"
-                " where quarantine.feed = ? and row_number is not null order by load_sequence, row_number",
-                feed,
-            ),
+            sorted(accepted, key=lambda row: (row["_load_sequence"], row["_row_number"])),
+            sorted(quarantined, key=lambda row: (number[row["batch_id"]], row["row_number"])),
         )
 
     def _notes(self, feed: str) -> Mapping[str, int]:
@@ -240,11 +224,22 @@ class Ran:
                 notes.update(entity.outcome.notes)
         return dict(notes)
 
-    def _records(self, sql: str, feed: str) -> list[Record]:
-        with duckdb.connect(str(self._shop.home.warehouse), read_only=True) as connection:
-            found = connection.execute(sql, [feed])
-            names = [column[0] for column in found.description]
-            return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+    def _of_feed(self, table: str, feed: str) -> list[Record]:
+        return self._tables[table].get(feed, [])
+
+
+def _tables(home: Home) -> dict[str, dict[str, list[Record]]]:
+    """Table → feed → rows: each table is read once, however many cases there are."""
+    found: dict[str, dict[str, list[Record]]] = {}
+    with duckdb.connect(str(home.warehouse), read_only=True) as connection:
+        for table in (*OPS_TABLES, *(contract.raw_table for contract in load_contracts().values())):
+            rows = connection.execute(f"select * from {table} order by all")
+            names = [column[0] for column in rows.description]
+            by_feed = found.setdefault(table, {})
+            for row in rows.fetchall():
+                record = dict(zip(names, row, strict=True))
+                by_feed.setdefault(record.get("feed") or record["_feed"], []).append(record)
+    return found
 
 
 def _data_files(case: Case) -> list[str]:
