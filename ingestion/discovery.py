@@ -63,6 +63,7 @@ class Discovery:
             for entry in self._known
             if entry.object_version is not None and entry.status != "pending"
         }
+        self._contents: list[tuple[LandingObject, str]] = []
         self._new: list[LedgerEntry] = []
         self._changed: list[LedgerEntry] = []
         self._renewed: list[LedgerEntry] = []
@@ -74,8 +75,8 @@ class Discovery:
         self.waiting: list[WaitingFile] = []
         self.results: list[BatchResult] = []
 
-    def run(self) -> None:
-        """Compare; nothing is written yet."""
+    def look(self) -> None:
+        """List the folder and read what lies there; nothing is compared yet."""
         listing = self._list()
         self.waiting.extend(WaitingFile(self.feed.name, item.name, item.reason) for item in listing.skipped)
         manifest = self.feed.manifest
@@ -83,15 +84,31 @@ class Discovery:
             item for item in listing.objects if manifest is None or not item.name.endswith(manifest.suffix)
         ]
         self.files_seen = len(items)
-        contents: list[tuple[LandingObject, str]] = []
         for item in items:
             try:
-                contents.append((item, self._digest(item)))
+                self._contents.append((item, self._digest(item)))
             except ObjectNotReadyError as error:
                 self.waiting.append(WaitingFile(self.feed.name, item.safe_name, error.reason))
-        present = {(item.safe_name, digest) for item, digest in contents}
+
+    def interrupted(self) -> list[LedgerEntry]:
+        """Deliveries whose load broke off when bronze had all of them, and whose content lies there no more."""
+        if isinstance(self._store, PolledStore):
+            return []  # their rows are in what is polled now
+        contents = {digest for _, digest in self._contents}
+        return [
+            entry
+            for entry in self._known
+            if entry.status == "pending"
+            and entry.content_sha256 not in contents
+            and self._session.can_be_replayed(entry)
+        ]
+
+    def compare(self) -> None:
+        """Compare with the ledger; nothing is written yet."""
+        self._known = self._ledger.entries(self.feed.name)
+        present = {(item.safe_name, digest) for item, digest in self._contents}
         arrivals: list[Candidate] = []
-        for item, digest in contents:
+        for item, digest in self._contents:
             self._place(item, digest, present, arrivals)
         self._number(arrivals)
         self._report_lost(present)

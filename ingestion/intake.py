@@ -34,6 +34,7 @@ from ingestion.results import failed_result, missing_result, result_of, told
 from ingestion.session import Session, feed_fingerprint, replaced_by
 from ingestion.small_files import portions, take_together
 from ingestion.warehouses.base import StatementError
+from settings.crash_points import crash_point
 from settings.errors import ConfigurationError, DataRejectedError
 
 logger = logging.getLogger(__name__)
@@ -68,6 +69,7 @@ class Intake:
         self._results.extend(self._session.finish_replays())
         self._results.extend(erase_listed(self._session))
         found = self._discover_all()
+        crash_point("deliveries_numbered")
         candidates = [
             candidate
             for feed in self._feeds
@@ -105,7 +107,9 @@ class Intake:
         ]
         for discovery in found:
             try:
-                discovery.run()
+                discovery.look()
+                self._take_up(discovery)
+                discovery.compare()
             except ConfigurationError as error:
                 self._unreadable[discovery.feed.name] = error
                 self._warnings.append(f"feed {discovery.feed.name}: {error}")
@@ -121,6 +125,17 @@ class Intake:
             self._waiting.extend(discovery.waiting)
             self._results.extend(discovery.results)
         return [candidate for discovery in found for candidate in discovery.candidates]
+
+    def _take_up(self, discovery: Discovery) -> None:
+        """Load from bronze what a killed run had checked and not loaded, where the file has gone or changed since.
+
+        Its number stands, and a later file of its name is to find what it would have found without the crash.
+        """
+        feed = discovery.feed
+        for entry in sorted(discovery.interrupted(), key=lambda entry: entry.order):
+            stale = self._session.stale(feed, self._ledger.entries(feed.name), entry)
+            former = [other for other in stale if other.batch_id != entry.batch_id]
+            self._results.append(self._session.replay(entry, feed, stale=former, action="load"))
 
     # ------------------------------------------------------------------ one file
 
@@ -223,9 +238,11 @@ class Intake:
         loaded = replace(checked, status="loaded", rule=None, message=None, loaded_at=datetime.now(UTC))
         replaces = feed.same_name == "replace"
         stale = session.stale(feed, self._ledger.entries(feed.name), loaded) if replaces else []
+        crash_point("file_checked")
         session.bronze.keep(
             session.folder(loaded), BatchRecord(loaded, entities, feed.company, feed_fingerprint(feed))
         )
+        crash_point("record_written")
         session.load(
             loaded,
             entities,

@@ -29,6 +29,7 @@ from ingestion.ops_schema import (
 from ingestion.suppression import ERASED_ROW, ERASED_VALUE, Suppression, cut_columns
 from ingestion.warehouses import open_warehouse
 from ingestion.warehouses.base import Columns, Warehouse
+from settings.crash_points import crash_point
 from settings.errors import TillhouseError
 from settings.home import Home
 
@@ -186,6 +187,8 @@ class WarehouseLoader:
         """See `Loader.load`."""
         for former in batch.replaced:
             self.withdraw(former)
+        if batch.replaced:
+            crash_point("former_withdrawn")
         entry = batch.entry
         contracts = [entity.contract for entity in batch.entities]
         if batch.is_repeat:
@@ -193,6 +196,7 @@ class WarehouseLoader:
         for entity in batch.entities:
             self._insert_entity(entry, entity)
         self._changes.name_rows(entry, contracts)
+        crash_point("rows_inserted")
         self._insert_counts(entry, batch.entities)
         self._insert_drift(entry, batch.entities, batch.loaded_at)
         self._release_file_row(entry)

@@ -36,6 +36,7 @@ from ingestion.report import BatchResult
 from ingestion.results import failed_result, result_of, told
 from ingestion.suppression import Suppressor
 from ingestion.warehouses.base import StatementError
+from settings.crash_points import crash_point
 from settings.errors import DataRejectedError, NotFoundError
 from settings.home import Home
 
@@ -172,11 +173,14 @@ class Session:
         )
         with self.loader.transaction():
             self.loader.load(batch)
+            crash_point("load_uncommitted")
             self.record_attempt(entry, action, fingerprint)
             for former in batch.replaced:
                 self.record_attempt(former, "replace", fingerprint)
         for former in batch.replaced:
+            crash_point("replacement_committed")
             self.rewrite_record(former)
+        crash_point("file_loaded")
 
     def load_from_bronze(
         self,
@@ -337,14 +341,20 @@ class Session:
         note_finished(self.home, entry.batch_id)
 
     def replay(
-        self, entry: LedgerEntry, feed: Feed | None = None, only: RowSelection = ALL_ROWS
+        self,
+        entry: LedgerEntry,
+        feed: Feed | None = None,
+        only: RowSelection = ALL_ROWS,
+        *,
+        stale: Sequence[LedgerEntry] = (),
+        action: str = "reload",
     ) -> BatchResult:
-        """Load a delivery again; a damaged bronze copy costs only this delivery, which stays as it is.
+        """Load a delivery from bronze; a damaged copy costs only this delivery, which stays as it is.
 
         Args: as `load_from_bronze` takes them.
         """
         try:
-            return self.load_from_bronze(entry, (), action="reload", feed=feed, only=only)
+            return self.load_from_bronze(entry, stale, action=action, feed=feed, only=only)
         except (DataRejectedError, NotFoundError, ReconciliationError) as error:
             return result_of(entry, (), status="failed", rule=error.rule, message=told(error))
         except (

@@ -18,6 +18,7 @@ from ingestion.service import IngestionService
 from ingestion.warehouses import require_target
 from orchestration.dbt_runner import BuildReport, BuildSettings, DbtRunner, project_fingerprint
 from orchestration.publish import Publication, public_tables, publish, read_publication
+from settings.crash_points import crash_point
 from settings.errors import BuildFailedError, ConfigurationError, DataRejectedError
 from settings.home import Home
 from settings.retention import Retention
@@ -106,6 +107,7 @@ class Pipeline:
         require_target(self.request.target)
         Retention.from_environment()  # a mistake in it is told before any work is done
         operations.start_run(self.request.home, self.request.run_id, target=self.request.target)
+        crash_point("run_noted")
         logger.info("loading new files")
         with self._recorded():
             feeds = require_feeds(self.request.home, self.request.feeds)
@@ -117,9 +119,11 @@ class Pipeline:
                 if self.request.replay.is_asked_for
                 else service.ingest(self.request.run_id)
             )
+            crash_point("all_loaded")
             operations.record_ingestion(
                 self.request.home, self.request.run_id, report, target=self.request.target
             )
+            crash_point("ingestion_noted")
             if report.blocking:
                 raise DataRejectedError(
                     "a required feed is not complete, so nothing is published: "
@@ -191,6 +195,7 @@ class Pipeline:
             if read_publication(self.request.home, target=self.request.target) is None:
                 self._check_all_rows()
             report = self.runner.build(select)
+            crash_point("marts_built")
             self._has_passed = not select and not report.failures
             operations.record_dbt_results(
                 self.request.home,
@@ -262,6 +267,7 @@ class Pipeline:
             semantic_manifest=self.runner.semantic_manifest,
             target=self.request.target,
         )
+        crash_point("published")
         self._retain()
         operations.finish_run(
             self.request.home,

@@ -34,6 +34,7 @@ from orchestration.publish_parts import (
     sync,
 )
 from orchestration.semantic_manifest import MANIFEST_TABLE, for_readers
+from settings.crash_points import crash_point
 from settings.errors import NotFoundError
 from settings.home import Home
 
@@ -109,7 +110,9 @@ class DuckDBPublisher:
                 publication = writing.write(tables, stamp)
             draft.chmod(0o600)
             sync(draft)
+            crash_point("draft_written")
             draft.replace(home.published)
+            crash_point("readers_switched")
             sync(home.root)
         finally:
             draft.unlink(missing_ok=True)
@@ -117,6 +120,8 @@ class DuckDBPublisher:
         if writing.marks:
             with closing(open_warehouse("duckdb", home)) as warehouse, warehouse.transaction():
                 advance(warehouse, writing.marks)
+                crash_point("marks_advanced")
+        crash_point("marks_committed")
         self._sweep(writing.files | former.files)
         return publication
 

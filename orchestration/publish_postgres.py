@@ -22,6 +22,7 @@ from orchestration.publication import PUBLICATION_TABLE, Publication, PublicTabl
 from orchestration.semantic_manifest import MANIFEST_TABLE, for_readers
 from serving.access import postgres as access
 from serving.access.policy import load_policy
+from settings.crash_points import crash_point
 from settings.errors import BusyError, ConfigurationError, NotFoundError, UnavailableError
 from settings.home import Home
 
@@ -111,6 +112,7 @@ class _Transaction:
             self._drop(f'"{reader_schema(schema)}"."{name}"')
         self._renew_access()
         advance(self.warehouse, newest)
+        crash_point("marks_advanced")
         return self._sign(stamp)
 
     def _renew_access(self) -> None:

@@ -503,11 +503,7 @@ def test_after_a_lost_warehouse_what_was_not_asked_for_is_not_taken_for_loaded(s
     shop.service().reload("one feed", feed="shop_orders")
     assert shop.statuses("other_orders") == {"b.csv": ["pending"], "gone.csv": ["pending"]}
     report = shop.run()
-    assert report.files_loaded == 1
-    (waiting,) = report.waiting
-    batch_id = shop.batch_of("gone.csv", "pending")
-    assert waiting.reason.endswith(f"`tillhouse reload --batch {batch_id}`")
-    shop.service().reload("the other", batch_id=batch_id)
+    assert (report.files_loaded, report.waiting) == (2, [])
     assert shop.state() == before
 
 
@@ -689,6 +685,34 @@ def test_a_pending_file_that_was_renamed_or_lost_is_taken_up_or_reported(
     assert "withdraw" in waiting.reason
     shop.service().withdraw(shop.batch_of("n.csv", "pending"), "by-hand")
     assert shop.run().waiting == []
+
+
+@pytest.mark.parametrize("same_name", ["new_delivery", "replace"])
+@pytest.mark.parametrize("then", ["gone", "as it was before"])
+def test_a_killed_load_is_made_good_where_its_content_lies_there_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, same_name: str, then: str
+) -> None:
+    """Bronze has all of it, and the file's later fate must not depend on whether a run was killed."""
+    straight = Shop.at(tmp_path / "straight", same_name=same_name)
+    killed = Shop.at(tmp_path / "killed", same_name=same_name)
+    for shop in (straight, killed):
+        shop.deliver("m.csv", orders(range(3)))
+        shop.run()
+        shop.deliver("m.csv", orders(range(2, 6), bad=[9]))
+        if shop is killed:
+            monkeypatch.setattr(intake, "write_record", cut(1, intake.write_record, before=False))
+            with pytest.raises(PowerCut):
+                shop.run()
+            monkeypatch.undo()
+        else:
+            shop.run()
+        if then == "gone":
+            shop.remove("m.csv")
+        else:
+            shop.deliver("m.csv", orders(range(3)))
+        shop.run()
+    assert killed.state() == straight.state()
+    assert killed.run().batches == []
 
 
 def test_a_fault_of_the_engine_costs_its_file_and_tells_nothing_of_the_data(

@@ -1,7 +1,7 @@
 """A run that ends by SIGKILL at a named point: `python -m tests.python.property.killed_run <plan.pickle>`.
 
-Nothing in the project knows of this: the child wraps the functions of the program that it is about to run, and the
-wrapper kills its own process, as the kernel or an operator would.
+Where it ends says `TILLHOUSE_CRASH_AT` (settings/crash_points.py). Inside the build, which is dbt's, the child wraps
+what sends dbt's statements.
 """
 
 from __future__ import annotations
@@ -10,26 +10,18 @@ import os
 import pickle
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import duckdb
 
-from ingestion import operations
-from ingestion.bronze_store import FolderBronze
-from ingestion.engines.duckdb import DuckDBEngine
-from ingestion.ledger import Ledger
-from ingestion.loader import WarehouseLoader
-from ingestion.session import Session
 from ingestion.warehouses import only_writer
-from orchestration import publish_duckdb, publish_postgres
 from orchestration.dbt_runner import BuildReport, DbtRunner
 from orchestration.pipeline import Pipeline, RunRequest
-from orchestration.publish_duckdb import DuckDBPublisher
 from settings.home import Home
 
 from .harness import SETTINGS, DuckDBDatabase, environment_of
@@ -43,10 +35,11 @@ Patch = AbstractContextManager[Any]
 
 @dataclass(frozen=True)
 class Plan:
-    """One run: where, with which builds, and where it ends (nowhere, if empty).
+    """One run: where, with which builds, and where inside the build it ends (nowhere, if empty).
 
     Attributes:
         parsed: dbt's own manifest, where dbt is to build; else the script does.
+        point: of `BY_DBT`.
     """
 
     home: Path
@@ -95,58 +88,6 @@ def run_to_its_end(plan: Plan) -> None:
             pipeline.publish(pipeline.build())
 
 
-def die() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def _stopping(owner: Any, name: str) -> Patch:
-    """Stop the process, which can go on later, when `owner.name` is called for the first time."""
-    former = getattr(owner, name)
-    stops = iter((signal.SIGSTOP,))
-
-    def wrapper(*words: Any, **named: Any) -> Any:
-        for number in stops:
-            os.kill(os.getpid(), number)
-        return former(*words, **named)
-
-    return mock.patch.object(owner, name, wrapper)
-
-
-def _before(owner: Any, name: str, at: int = 1, only: Callable[..., bool] = lambda *_, **__: True) -> Patch:
-    """End the process when `owner.name` is called for the `at`-th time, before it does anything."""
-    return _wrapped(owner, name, at, only, is_after=False)
-
-
-def _after(owner: Any, name: str, at: int = 1, only: Callable[..., bool] = lambda *_, **__: True) -> Patch:
-    """End the process when `owner.name` has done its work for the `at`-th time."""
-    return _wrapped(owner, name, at, only, is_after=True)
-
-
-def _wrapped(owner: Any, name: str, at: int, only: Callable[..., bool], *, is_after: bool) -> Patch:
-    former = getattr(owner, name)
-    calls = 0
-
-    def wrapper(*words: Any, **named: Any) -> Any:
-        nonlocal calls
-        calls += only(*words, **named)
-        if calls == at and not is_after:
-            die()
-        result = former(*words, **named)
-        if calls == at:
-            die()
-        return result
-
-    return mock.patch.object(owner, name, wrapper)
-
-
-def _takes_place_of_published(path: Path, target: Any) -> bool:
-    return Path(target).name == "published.duckdb"
-
-
-def _ends_well(*_: Any, **named: Any) -> bool:
-    return str(named.get("status")) == "succeeded"
-
-
 def _cut_in_two(is_wanted: Callable[[str, str], bool]) -> Patch:
     """End the process in the middle of the statements that dbt sends for a model."""
     from dbt.adapters.sql.connections import SQLConnectionManager
@@ -161,7 +102,7 @@ def _cut_in_two(is_wanted: Callable[[str, str], bool]) -> Patch:
             single = duckdb.extract_statements(sql)
             for statement in single[: len(single) // 2]:
                 connection.handle.cursor().execute(statement.query)
-            die()
+            os.kill(os.getpid(), signal.SIGKILL)
         return former(manager, sql, *words, **named)
 
     return mock.patch.object(SQLConnectionManager, "add_query", add_query)
@@ -175,44 +116,11 @@ def _at_the_unreached_model(name: str, sql: str) -> bool:
     return name.endswith(f".{UNREACHED_MODEL}") and "create" in sql
 
 
-@contextmanager
-def _dying_before_the_marks_commit() -> Iterator[None]:
-    """Whichever engine publishes."""
-    with _after(publish_duckdb, "advance"), _after(publish_postgres, "advance"):
-        yield
-
-
-# point → what makes the process end there. Those of `BY_DBT` are inside the build and need dbt itself.
-POINTS: Mapping[str, Callable[[], Patch]] = {
-    "nothing was done but the note that a run begins": lambda: _after(operations, "start_run"),
-    "deliveries have their numbers, none is checked": lambda: _before(DuckDBEngine, "validate"),
-    "a file is in bronze, its record is not": lambda: _before(FolderBronze, "keep"),
-    "inside load: a file's rows are in, its counts are not": lambda: _before(
-        WarehouseLoader, "_insert_counts"
-    ),
-    "inside load: all is in but not committed": lambda: _before(Ledger, "record_attempt"),
-    "inside load: a replaced delivery is gone, the new one is not in": lambda: _after(
-        WarehouseLoader, "withdraw"
-    ),
-    "one file is committed, the next is not": lambda: _after(Session, "load"),
-    "a replacement is committed, bronze does not know": lambda: _before(Session, "rewrite_record"),
-    "all is loaded, the run's counts are not noted": lambda: _before(operations, "record_ingestion"),
-    "all is loaded, nothing is built": lambda: _after(operations, "record_ingestion"),
+# Points inside the build, which dbt does: its process has no place of ours to end at, so the child makes one.
+BY_DBT: Mapping[str, Callable[[], Patch]] = {
     "inside a model: between the statements of its transaction": lambda: _cut_in_two(_inside_the_cut_model),
     "between two models": lambda: _cut_in_two(_at_the_unreached_model),
-    "all is built, nothing is published": lambda: _before(operations, "record_dbt_results"),
-    "inside publish: a draft is written": lambda: _before(Path, "replace", only=_takes_place_of_published),
-    "inside publish: readers see it, nobody has noted so": lambda: _after(
-        Path, "replace", only=_takes_place_of_published
-    ),
-    "inside publish: the marks are not committed": _dying_before_the_marks_commit,
-    "inside publish: former files are not swept": lambda: _before(DuckDBPublisher, "_sweep"),
-    "published, the run's end is not noted": lambda: _before(operations, "finish_run", only=_ends_well),
 }
-STOPS: Mapping[str, Callable[[], Patch]] = {
-    "stopped inside load": lambda: _stopping(WarehouseLoader, "_insert_counts"),
-}
-BY_DBT = {"inside a model: between the statements of its transaction", "between two models"}
 
 
 def main() -> int:
@@ -220,7 +128,7 @@ def main() -> int:
     plan: Plan = pickle.loads(Path(sys.argv[1]).read_bytes())  # noqa: S301  (the test itself wrote it)
     with ExitStack() as stack:
         if plan.point:
-            stack.enter_context({**POINTS, **STOPS}[plan.point]())
+            stack.enter_context(BY_DBT[plan.point]())
         run_to_its_end(plan)
     return 0
 

@@ -16,6 +16,7 @@ from ingestion.contract import load_contracts
 from ingestion.warehouses import open_warehouse
 from ingestion.warehouses.base import Table
 from orchestration.publish import read_publication
+from settings.crash_points import CRASH_VARIABLE
 from settings.home import PROJECT_ROOT, Home
 
 from .harness import Company, Property, published_tables
@@ -80,13 +81,13 @@ class Killing:
             _without_quality(self.shared.manifest),
             self.shared.script,
             self.shared.dbt.manifest if needs_dbt else None,
-            point,
+            point if point in BY_DBT else "",
             self.shared.target,
         )
 
     def kill(self, home: Home, point: str) -> None:
-        """Run the day in a child that is killed at this point."""
-        child = start_child(self.plan(home, "killed", point))
+        """Run the day in a child that is killed at this point: one of `CRASH_POINTS`, or of `BY_DBT`."""
+        child = start_child(self.plan(home, "killed", point), "" if point in BY_DBT else point)
         _, said = child.communicate(timeout=CHILD_SECONDS)
         assert child.returncode == -signal.SIGKILL, f"the process came past the point: {said}"
 
@@ -121,7 +122,7 @@ class Killing:
 
     def assert_that_a_second_run_is_refused(self, home: Home) -> None:
         """The first process is stopped in the middle of a load, so that the second surely meets it."""
-        first = start_child(self.plan(home, "first", "stopped inside load"))
+        first = start_child(self.plan(home, "first"), "rows_inserted:1:STOP")
         try:
             os.waitid(os.P_PID, first.pid, os.WSTOPPED | os.WNOWAIT)
             second = start_child(self.plan(home, "second"))
@@ -139,15 +140,19 @@ class Killing:
         self.assert_as_if_nothing_happened(home)
 
 
-def start_child(plan: Plan) -> subprocess.Popen[str]:
-    """Run a plan in a process of its own."""
+def start_child(plan: Plan, crash_at: str = "") -> subprocess.Popen[str]:
+    """Run a plan in a process of its own, which ends at a crash point if one is given."""
     file = plan.home / f"{plan.run_id}.pickle"
     file.write_bytes(pickle.dumps(plan))
     roots = (PROJECT_ROOT, PROJECT_ROOT / "tests" / "python")
     return subprocess.Popen(
         [sys.executable, "-m", f"{__package__}.killed_run", str(file)],
         cwd=PROJECT_ROOT,
-        env={**_unmeasured(os.environ), "PYTHONPATH": os.pathsep.join(map(str, roots))},
+        env={
+            **_unmeasured(os.environ),
+            "PYTHONPATH": os.pathsep.join(map(str, roots)),
+            CRASH_VARIABLE: crash_at,
+        },
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,

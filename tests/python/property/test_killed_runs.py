@@ -6,17 +6,17 @@ and as published, raw tables, ledger, quarantine, and the marts that a rebuild f
 
 from __future__ import annotations
 
-import re
-
 import pytest
 
+from settings.crash_points import CRASH_POINTS
+
 from .harness import Property
-from .killed_run import POINTS, run_to_its_end
+from .killed_run import BY_DBT, run_to_its_end
 from .killing import CHILD_SECONDS, Killing, start_child
 from .sequences import Sequence
 
 # Later steps leave bronze alone.
-LOADING = re.compile("deliver|file|load|replace")
+LOADING = CRASH_POINTS[: CRASH_POINTS.index("all_loaded")]
 
 
 @pytest.fixture(scope="module")
@@ -24,13 +24,13 @@ def killing(shared: Property) -> Killing:
     return Killing.prepare(shared)
 
 
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("point", [*CRASH_POINTS, *BY_DBT])
 def test_a_killed_run_is_made_good_by_the_next(killing: Killing, point: str) -> None:
     with killing.home("killed") as home:
         killing.kill(home, point)
         run_to_its_end(killing.plan(home, "again"))
         killing.assert_as_if_nothing_happened(home)
-        if LOADING.search(point):
+        if point in LOADING:
             killing.shared.compare_with_rebuild(home, Sequence())
 
 

@@ -17,10 +17,10 @@ from .killing import Killing
 from .test_incremental_equals_full import EVERYTHING
 
 POINTS = (
-    "inside load: all is in but not committed",
+    "load_uncommitted",
     "inside a model: between the statements of its transaction",
-    "inside publish: the marks are not committed",
-    "published, the run's end is not noted",
+    "marks_advanced",
+    "published",
 )
 
 
