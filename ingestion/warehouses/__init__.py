@@ -6,6 +6,7 @@ import ipaddress
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from typing import TYPE_CHECKING
 
 from ingestion.tokens import require_own_key
 from ingestion.warehouses.base import Warehouse
@@ -15,7 +16,12 @@ from settings.home import Home
 from settings.profile import read_target
 from settings.writer_lock import writer_lock
 
+if TYPE_CHECKING:
+    from ingestion.warehouses.postgres import WriterLock
+
 TARGETS = ("duckdb", "postgres")
+# The writer locks of servers that this process holds, by target: a process writes to each as one.
+_held: dict[str, WriterLock] = {}
 
 
 def open_warehouse(target: str, home: Home, *, read_only: bool = False) -> Warehouse:
@@ -23,7 +29,8 @@ def open_warehouse(target: str, home: Home, *, read_only: bool = False) -> Wareh
 
     Raises:
         ConfigurationError: for a target that deliveries cannot be loaded into, or a profile that is wrong.
-        BusyError: when another process has the embedded warehouse open.
+        BusyError: when another process has the embedded warehouse open, or this process has lost the server's
+            writer lock to another run.
         NotFoundError: when it is to be read and there is none.
         UnavailableError: when the server cannot be reached.
     """
@@ -32,6 +39,9 @@ def open_warehouse(target: str, home: Home, *, read_only: bool = False) -> Wareh
         return open_duckdb(home, read_only=read_only)
     from ingestion.warehouses.postgres import open_postgres
 
+    held = _held.get(target)
+    if held is not None and not read_only:
+        held.ensure()
     return open_postgres(target, read_only=read_only)
 
 
@@ -85,8 +95,8 @@ def only_writer(target: str, home: Home) -> Iterator[None]:
     with ExitStack() as held:
         held.enter_context(writer_lock(home))
         if target != "duckdb":
-            from ingestion.warehouses.postgres import hold_for_writing, open_postgres
+            from ingestion.warehouses.postgres import WriterLock
 
-            # A connection of its own: the server drops the lock with it, however this process ends.
-            hold_for_writing(held.enter_context(closing(open_postgres(target))))
+            _held[target] = held.enter_context(closing(WriterLock(target)))
+            held.callback(_held.pop, target)
         yield

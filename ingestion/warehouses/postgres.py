@@ -80,12 +80,66 @@ def open_postgres(target: str, *, read_only: bool = False) -> PostgresWarehouse:
     return warehouse
 
 
-def hold_for_writing(warehouse: PostgresWarehouse) -> None:
-    """Take the database's writer lock until this connection closes.
+class WriterLock:
+    """The database's writer lock, on a connection of its own: the server drops it with that connection, however this
+    process ends.
+
+    A server that restarts drops it too, while the run goes on. So each holder takes a turn, and whoever lost the lock
+    goes on only if it can have it back and nobody took a turn meanwhile: what another run left may not have passed
+    its tests.
 
     Raises:
         BusyError: when another run has it.
+        UnavailableError: when the server does not let us in.
     """
+
+    def __init__(self, target: str) -> None:
+        self._target = target
+        self._connection = open_postgres(target)
+        try:
+            _hold(self._connection)
+            self._turn = _take_turn(self._connection)
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def ensure(self) -> None:
+        """See that the lock is still held, or take it again.
+
+        Raises:
+            BusyError: when another run has it, or had it meanwhile.
+            UnavailableError: when the server is still away.
+        """
+        try:
+            self._connection.query("select 1")
+        except (UnavailableError, StatementError):
+            self._connection.close()
+        else:
+            return
+        self._connection = open_postgres(self._target)
+        try:
+            self._turn = self._next_turn()
+        except BaseException:
+            self._connection.close()  # who asks again is to hear the same
+            raise
+
+    def _next_turn(self) -> int:
+        _hold(self._connection)
+        turn = _take_turn(self._connection)
+        if turn != self._turn + 1:
+            raise BusyError(
+                "the server dropped this run's lock, and another tillhouse run has written since",
+                remedy="run again; what this run had loaded stays, and nothing more was changed",
+                rule="one_writer",
+            )
+        return turn
+
+    def close(self) -> None:
+        """Let others write."""
+        self._connection.close()
+
+
+def _hold(warehouse: PostgresWarehouse) -> None:
     found = warehouse.query(f"select pg_try_advisory_lock({WRITER_LOCK}), current_database()").rows
     is_held, database = found[0]
     if not is_held:
@@ -94,6 +148,17 @@ def hold_for_writing(warehouse: PostgresWarehouse) -> None:
             remedy="wait until it has ended, then run again; nothing was changed",
             rule="one_writer",
         )
+
+
+def _take_turn(warehouse: PostgresWarehouse) -> int:
+    """The number of this holder of the lock. A sequence would skip numbers when the server crashes."""
+    warehouse.execute("create schema if not exists ops")
+    warehouse.execute("create table if not exists ops.writer_turns (turn bigint not null)")
+    warehouse.execute(
+        "insert into ops.writer_turns select 0 where not exists (select 1 from ops.writer_turns)"
+    )
+    warehouse.execute("update ops.writer_turns set turn = turn + 1")
+    return int(warehouse.query("select turn from ops.writer_turns").rows[0][0])
 
 
 class PostgresWarehouse:
