@@ -21,7 +21,7 @@ def told(error: TillhouseError) -> str:
 
 def failed_result(entry: LedgerEntry, error: Exception, doing: str) -> BatchResult:
     """A fault that nobody foresaw. Its text may quote the data, so only its kind is told."""
-    kind = type(error).__name__
+    kind = "the disk is full" if tells_of_full_disk(error) else type(error).__name__
     logger.error("feed %s, file %r: %s failed with %s", entry.feed, entry.object_name, doing, kind)
     return result_of(
         entry,
@@ -30,6 +30,11 @@ def failed_result(entry: LedgerEntry, error: Exception, doing: str) -> BatchResu
         rule="internal_error",
         message=f"{doing} broke off ({kind}); nothing of it was loaded. What to do: run again",
     )
+
+
+def tells_of_full_disk(error: Exception) -> bool:
+    """Whether the database says that the disk takes no more; it has no error of its own for that."""
+    return "no space left on device" in str(error).lower()
 
 
 def missing_result(feed: Feed, message: str) -> BatchResult:

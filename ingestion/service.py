@@ -25,7 +25,7 @@ from ingestion.ledger import REPLACED, LedgerEntry
 from ingestion.loader import open_loader
 from ingestion.recheck import RowSelection
 from ingestion.report import BatchResult, IngestionReport, summarise
-from ingestion.results import result_of
+from ingestion.results import result_of, tells_of_full_disk
 from ingestion.retention import RetentionReport, apply_retention
 from ingestion.session import Session, feed_fingerprint
 from ingestion.suppression import add_suppressions
@@ -334,6 +334,6 @@ class IngestionService:
 
 def _tells_of_damage(error: Exception) -> bool:
     """Whether the error is what Arrow (a ValueError) or DuckDB say about a parquet file that is not whole."""
-    if isinstance(error, duckdb.OutOfMemoryException) or "no space left on device" in str(error).lower():
+    if isinstance(error, duckdb.OutOfMemoryException) or tells_of_full_disk(error):
         return False
     return isinstance(error, (ValueError, duckdb.Error))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import os
@@ -34,6 +35,8 @@ from settings.errors import ConfigurationError
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SETTLING_SECONDS = 2.0  # the coarsest time stamps of file systems in use
+# What this process lacks says nothing about the file: the run is to fail and not to leave the file for later.
+OURS_TO_MEND = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO}
 
 
 class FolderStore:
@@ -84,6 +87,8 @@ class FolderStore:
         try:
             descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
+            if error.errno in OURS_TO_MEND:
+                raise
             raise ObjectNotReadyError(item.name, f"cannot be opened: {error.strerror}") from error
         identity = hashlib.sha256(f"{source}|{item.version}".encode()).hexdigest()
         link = work / f"{identity[:32]}.landed"
@@ -105,7 +110,9 @@ class FolderStore:
             descriptor = os.open(
                 self.folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
             )
-        except OSError:
+        except OSError as error:
+            if error.errno in OURS_TO_MEND:
+                raise
             return None
         with os.fdopen(descriptor, "rb") as stream:
             status = os.fstat(descriptor)
