@@ -6,6 +6,8 @@ from .cases import Covered
 
 SERVICE = "tests/python/ingestion/test_service.py::"
 LANDING = "tests/python/ingestion/test_landing.py::"
+BUCKET = "tests/python/ingestion/test_landing_s3.py::"
+FROM_BUCKET = "tests/python/ingestion/test_service_s3.py::"
 DELIVERY = "tests/python/catalogue/test_delivery.py::"
 MACHINE = "tests/python/catalogue/test_machine_faults.py::"
 DATABASE = "tests/python/catalogue/test_database_faults.py::"
@@ -101,6 +103,7 @@ ELSEWHERE: tuple[Covered, ...] = (
         (
             f"{DELIVERY}test_a_name_is_data_and_never_a_place",
             f"{LANDING}test_the_local_path_holds_nothing_of_the_objects_name",
+            f"{BUCKET}test_a_key_that_climbs_stays_where_it_is",
         ),
     ),
     Covered(
@@ -121,6 +124,8 @@ ELSEWHERE: tuple[Covered, ...] = (
         (
             f"{LANDING}test_a_change_while_reading_is_noticed",
             f"{SERVICE}test_a_file_that_changes_while_it_is_checked_is_forgotten_until_the_next_run",
+            f"{BUCKET}test_an_object_that_changed_since_the_listing_is_not_read",
+            f"{FROM_BUCKET}test_an_object_replaced_between_two_readings_is_left_and_taken_by_the_next_run",
         ),
     ),
     Covered(
@@ -138,6 +143,7 @@ ELSEWHERE: tuple[Covered, ...] = (
         (
             f"{KILLED}test_a_killed_run_is_made_good_by_the_next",
             "tests/python/property/test_on_postgres.py::test_a_killed_run_is_made_good_by_the_next",
+            "tests/engines/test_killed_command.py::test_a_killed_command_is_made_good_by_the_next",
             f"{SERVICE}test_a_crash_at_any_point_ends_in_the_state_of_no_crash",
             f"{SERVICE}test_a_killed_load_is_made_good_where_its_content_lies_there_no_more",
         ),
@@ -170,6 +176,28 @@ ELSEWHERE: tuple[Covered, ...] = (
         (f"{MACHINE}test_a_process_that_may_open_no_more_files_fails_and_leaves_nothing_half_written",),
     ),
     Covered(
+        71,
+        "an object store that is busy, slow, cut off or sends other bytes",
+        "RETRY",
+        "waited out with growing pauses, up to a bound; other bytes than were put there never load",
+        (
+            f"{BUCKET}test_a_trouble_that_passes_is_waited_out",
+            f"{BUCKET}test_a_trouble_that_stays_is_told_after_a_bounded_number_of_tries",
+            f"{FROM_BUCKET}test_content_that_was_corrupted_on_its_way_never_loads",
+            f"{FROM_BUCKET}test_a_run_that_broke_off_leaves_what_a_run_without_trouble_leaves",
+        ),
+    ),
+    Covered(
+        72,
+        "credentials that are missing, expired or denied",
+        "FAIL",
+        "told at once, without another try and without the secret",
+        (
+            f"{BUCKET}test_a_refusal_ends_it_at_once_and_holds_no_secret",
+            f"{BUCKET}test_without_credentials_nobody_is_asked",
+        ),
+    ),
+    Covered(
         73,
         "the connection to the server ends among the rows",
         "RETRY",
@@ -196,6 +224,7 @@ ELSEWHERE: tuple[Covered, ...] = (
         (
             f"{KILLED}test_of_two_runs_that_start_together_none_loads_twice",
             f"{KILLED}test_a_run_beside_one_that_is_loading_is_refused",
+            "tests/engines/test_killed_command.py::test_of_two_commands_the_second_is_told_who_writes",
             f"{RUN}test_a_run_beside_another_is_refused_and_changes_nothing",
         ),
         rule="one_writer",
@@ -251,6 +280,4 @@ ELSEWHERE: tuple[Covered, ...] = (
 NOT_YET: dict[int, str] = {
     58: "erasure of a customer by a suppression list is not built yet",
     67: "no store reads Google Drive yet",
-    71: "faults of an object store: with the store",
-    72: "credentials of an object store: with the store",
 }
