@@ -36,6 +36,7 @@ class FileFacts:
         has_control_characters: a byte below 0x20 other than tab, LF, CR (or 0x7f) occurs.
         has_at_sign: "@" occurs.
         longest_line_bytes: length of the longest physical line; None where it was not measured.
+        normalised: what was changed or understood before any row was read, by the names of `FILE_NOTES`.
     """
 
     path: Path
@@ -57,6 +58,7 @@ class FileFacts:
     has_control_characters: bool = True
     has_at_sign: bool = True
     longest_line_bytes: int | None = None
+    normalised: tuple[str, ...] = ()
 
     @property
     def arrived_at(self) -> datetime:

@@ -34,6 +34,7 @@ from ingestion.text_scan import CR, LF, FileRejectedError, LoneCarriageReturnErr
 
 CHUNK_BYTES = 1 << 19  # numpy's temporaries stay in the cache: 4 MiB runs at half the speed
 HEAD_BYTES = 4096
+GZIP_NAME_PATTERN = r"\.gz(ip)?(#|\Z)"  # of a private name a hash stands behind the ending
 MAX_RATIO = 100  # of decompressed to compressed size; order files reach 20, a bomb 1,000
 RATIO_FREE_BYTES = 1 << 20  # below this size a ratio harms nobody
 MAX_BYTES = 64 << 30
@@ -134,12 +135,15 @@ class _Inspection:
     delivered_at: datetime | None
     manifest: ManifestFacts | None
     max_bytes: int
+    normalised: tuple[str, ...] = ()
 
     def run(self, *, carriage_returns_end_lines: bool) -> FileFacts:
         self.stream.seek(0)
         hashed = _HashedStream(self.stream)
         raw = _Peekable(iter(hashed))
         compressed = raw.peek(HEAD_BYTES).startswith(b"\x1f\x8b")
+        is_called_gzip = re.search(GZIP_NAME_PATTERN, self.item.name, re.IGNORECASE) is not None
+        self.normalised = () if compressed == is_called_gzip else ("misnamed",)
         chunks = _Peekable(_gunzip(raw, self.max_bytes)) if compressed else raw
         head = chunks.peek(HEAD_BYTES)[:HEAD_BYTES]
         _refuse_foreign(head, compressed=compressed)
@@ -181,6 +185,12 @@ class _Inspection:
         encoding, mark = _encoding_of(chunks.peek(), feed.encoding)
         chunks.drop(len(mark))
         is_utf8 = encoding in {"utf-8", "ascii"}
+        done = {
+            "byte_order_mark": bool(mark),
+            "transcoded": not is_utf8,
+            "line_ends": carriage_returns_end_lines,
+        }
+        self.normalised += tuple(name for name, is_done in done.items() if is_done)
         text: Iterable[bytes] = chunks if is_utf8 else _to_utf8(chunks, encoding)
         if carriage_returns_end_lines:
             text = _end_lines_with_lf(text, one_byte(feed.quote))
@@ -259,6 +269,7 @@ class _Inspection:
             modified_at=self.item.modified_at,
             delivered_at=self.delivered_at,
             encoding=encoding,
+            normalised=self.normalised,
             **found,  # type: ignore[arg-type]
         )
 

@@ -63,7 +63,16 @@ FILE_RULES: Mapping[str, str] = {
     "frozen_columns": "the columns of a frozen feed have changed",
 }
 
+# About the file as a whole; each counts all of its rows.
+FILE_NOTES: Mapping[str, str] = {
+    "misnamed": "the name says gzip and the content does not, or the other way round; the content was believed",
+    "byte_order_mark": "a byte order mark was taken off",
+    "transcoded": "the text was in another encoding and became UTF-8",
+    "line_ends": "lines ended with a carriage return alone",
+}
+
 NOTES: Mapping[str, str] = {
+    **FILE_NOTES,
     "sentinel_date": "a placeholder date became no value",
     "rounded": "a number had more than four decimals and was rounded, as the feed says",
     "blank_word": "a reference that says NULL, N/A or the like became no value",

@@ -25,7 +25,7 @@ import duckdb
 
 from ingestion.batch_record import BatchRecord, EntityRecord, record_path, record_text
 from ingestion.bronze import RowsTogether, WrittenTogether
-from ingestion.checking import checked_entry, inspect_candidate, is_over_threshold, request_of
+from ingestion.checking import checked_entry, entity_record, inspect_candidate, is_over_threshold, request_of
 from ingestion.contract import load_contracts
 from ingestion.discovery import Candidate
 from ingestion.engines.base import CheckedTogether, EngineForManyFiles, ValidationRequest
@@ -38,6 +38,7 @@ from ingestion.report import BatchResult
 from ingestion.results import result_of
 from ingestion.session import Session, feed_fingerprint
 from ingestion.warehouses.base import StatementError
+from settings.crash_points import crash_point
 from settings.errors import DataRejectedError
 
 logger = logging.getLogger(__name__)
@@ -198,6 +199,7 @@ def _take_alike(session: Session, files: Sequence[_Inspected], work: Path) -> li
                     record_text(record), encoding="utf-8"
                 )
             written.finish()
+        crash_point("record_written")
         with session.loader.transaction():
             session.loader.load_together([batch for batch, _ in batches], _rows(checked))
             session.loader.ledger.record_attempts(
@@ -207,6 +209,8 @@ def _take_alike(session: Session, files: Sequence[_Inspected], work: Path) -> li
                 attempted_at=datetime.now(UTC),
                 fingerprint=fingerprint,
             )
+            crash_point("load_uncommitted")
+        crash_point("file_loaded")
     except (
         ObjectNotReadyError,
         DataRejectedError,
@@ -239,8 +243,7 @@ def _batches(
     batches = []
     for index, file in enumerate(files):
         records = tuple(
-            EntityRecord(requests[index].contract.entity, requests[index].lineage, together.outcomes[index])
-            for requests, together in checked
+            entity_record(requests[index], together.outcomes[index]) for requests, together in checked
         )
         entry = replace(
             checked_entry(session, file.candidate, records),

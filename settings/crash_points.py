@@ -23,7 +23,7 @@ CrashPoint = Literal[
     "rows_inserted",  # inside the load: a file's rows are in, its counts are not
     "load_uncommitted",  # inside the load: all is in but not committed
     "replacement_committed",  # a replaced delivery is gone for good, bronze does not know
-    "file_loaded",  # one file is done, the next is not
+    "file_loaded",  # one file, or a portion of small ones, is done, the next is not
     "all_loaded",  # the run's counts are not noted
     "ingestion_noted",  # nothing is built
     "marts_built",  # nothing of the build is noted or published

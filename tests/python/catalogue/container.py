@@ -55,8 +55,22 @@ CASES: tuple[Case, ...] = (
         "corrupt_gzip",
     ),
     _refused(2, "gzip with a wrong length", PACKED[:-1] + bytes([PACKED[-1] ^ 1]), "corrupt_gzip"),
-    Case(3, "plain text that is called .gz", "NORM", {"orders.csv.gz": TEXT}, accepted=ACCEPTED),
-    Case(3, "gzip that is called .csv", "NORM", {"orders.csv": PACKED}, accepted=ACCEPTED),
+    Case(
+        3,
+        "plain text that is called .gz",
+        "NORM",
+        {"orders.csv.gz": TEXT},
+        accepted=ACCEPTED,
+        notes={"file:misnamed": 2},
+    ),
+    Case(
+        3,
+        "gzip that is called .csv",
+        "NORM",
+        {"orders.csv": PACKED},
+        accepted=ACCEPTED,
+        notes={"file:misnamed": 2},
+    ),
     _refused(3, "another compression that is called .gz", b"BZh91AY&SY" + bytes(40), "archive"),
     Case(
         4,
@@ -78,7 +92,12 @@ CASES: tuple[Case, ...] = (
     _refused(6, "zip inside a zip", _zip(inner=_zip(a=TEXT)), "archive"),
     _refused(6, "zip with a member that climbs out of its folder", _zip(__evil=TEXT), "archive"),
     Case(
-        7, "UTF-8 with a byte order mark", "NORM", {"orders.csv": codecs.BOM_UTF8 + TEXT}, accepted=ACCEPTED
+        7,
+        "UTF-8 with a byte order mark",
+        "NORM",
+        {"orders.csv": codecs.BOM_UTF8 + TEXT},
+        accepted=ACCEPTED,
+        notes={"file:byte_order_mark": 2},
     ),
     *(
         Case(
@@ -89,6 +108,7 @@ CASES: tuple[Case, ...] = (
             entity="store.products",
             columns=("product_id", "name"),
             accepted=(("p1", "Café"),),
+            notes={"file:byte_order_mark": 1, "file:transcoded": 1},
         )
         for mark, encoding in ((codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
     ),
@@ -110,6 +130,7 @@ CASES: tuple[Case, ...] = (
         settings={"encoding": "cp1252"},
         columns=("product_id", "name"),
         accepted=(("p1", "Café €"),),
+        notes={"file:transcoded": 1},
     ),
     Case(
         10,
@@ -143,13 +164,21 @@ CASES: tuple[Case, ...] = (
     Case(
         12, "CR LF line ends", "ACCEPT", {"orders.csv": lines(HEADER, *ROWS, end="\r\n")}, accepted=ACCEPTED
     ),
-    Case(12, "CR line ends", "ACCEPT", {"orders.csv": lines(HEADER, *ROWS, end="\r")}, accepted=ACCEPTED),
+    Case(
+        12,
+        "CR line ends",
+        "ACCEPT",
+        {"orders.csv": lines(HEADER, *ROWS, end="\r")},
+        accepted=ACCEPTED,
+        notes={"file:line_ends": 2},
+    ),
     Case(
         12,
         "mixed line ends",
         "ACCEPT",
         {"orders.csv": f"{HEADER}\r\n{ROWS[0]}\r{ROWS[1]}\n".encode()},
         accepted=ACCEPTED,
+        notes={"file:line_ends": 2},
     ),
     _refused(13, "a PGP message", b"-----BEGIN PGP MESSAGE-----\n\nhQEMA\n", "encrypted"),
     _refused(

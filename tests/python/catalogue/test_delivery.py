@@ -15,7 +15,7 @@ from settings.crash_points import CRASH_VARIABLE
 
 from .test_machine_faults import run_child
 
-TINY_FILES = 40
+TINY_FILES, BEFORE_THE_KILL = 40, 15
 
 
 @pytest.fixture
@@ -95,17 +95,21 @@ def test_what_is_no_regular_file_is_left_alone_and_holds_nothing_up(shop: Shop, 
 def test_many_tiny_files_go_on_where_a_killed_run_stopped(
     shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Case 68: what is loaded is loaded; the next run takes the rest and nothing twice."""
+    """Case 68: what is loaded is loaded; the next run takes the rest and nothing twice.
+
+    Small files load in portions. The one that is not small parts them, and the run is killed before it.
+    """
     undisturbed = Shop.at(tmp_path / "undisturbed", glob="*")
     for number in range(TINY_FILES):
+        content = orders([number] if number != BEFORE_THE_KILL else range(1_000, 8_000))
         for each in (shop, undisturbed):
-            each.deliver(f"{number:05d}.csv", orders([number]))
+            each.deliver(f"{number:05d}.csv", content)
     undisturbed.run()
     with monkeypatch.context() as patch:
-        patch.setenv(CRASH_VARIABLE, "file_loaded:15")
+        patch.setenv(CRASH_VARIABLE, "file_loaded")
         killed = run_child(shop)
     assert killed.returncode == -signal.SIGKILL
-    assert len(shop.ids()) == 15
+    assert len(shop.ids()) == BEFORE_THE_KILL
     report = shop.run()
-    assert (report.files_loaded, report.files_duplicate) == (TINY_FILES - 15, 15)
+    assert (report.files_loaded, report.files_duplicate) == (TINY_FILES - BEFORE_THE_KILL, BEFORE_THE_KILL)
     assert shop.state() == undisturbed.state()
