@@ -700,7 +700,7 @@ def test_a_killed_load_is_made_good_where_its_content_lies_there_no_more(
         shop.run()
         shop.deliver("m.csv", orders(range(2, 6), bad=[9]))
         if shop is killed:
-            monkeypatch.setattr(intake, "write_record", cut(1, intake.write_record, before=False))
+            monkeypatch.setattr(FolderBronze, "keep", cut(1, FolderBronze.keep, before=False))
             with pytest.raises(PowerCut):
                 shop.run()
             monkeypatch.undo()
