@@ -46,13 +46,7 @@ class Discovery:
         self.feed = feed
         self._store = store
         self._seen_at = seen_at
-        self._known = self._ledger.entries(feed.name)
-        self._known_ids = {entry.batch_id for entry in self._known}
-        self._of_content: dict[str, list[LedgerEntry]] = defaultdict(list)
-        self._of_name: dict[str, list[LedgerEntry]] = defaultdict(list)
-        for entry in self._known:
-            self._of_content[entry.content_sha256].append(entry)
-            self._of_name[entry.object_name].append(entry)
+        self.ask_ledger()
         self._seen_objects = self._ledger.known_objects(feed.name)
         self._read_objects: dict[str, tuple[str, str]] = {}
         self._taken_up: set[str] = set()
@@ -74,6 +68,16 @@ class Discovery:
         self.files_known = 0
         self.waiting: list[WaitingFile] = []
         self.results: list[BatchResult] = []
+
+    def ask_ledger(self) -> None:
+        """Learn what is known of the feed; again, when something of it was loaded since."""
+        self._known = self._ledger.entries(self.feed.name)
+        self._known_ids = {entry.batch_id for entry in self._known}
+        self._of_content: dict[str, list[LedgerEntry]] = defaultdict(list)
+        self._of_name: dict[str, list[LedgerEntry]] = defaultdict(list)
+        for entry in self._known:
+            self._of_content[entry.content_sha256].append(entry)
+            self._of_name[entry.object_name].append(entry)
 
     def look(self) -> None:
         """List the folder and read what lies there; nothing is compared yet."""
@@ -105,7 +109,6 @@ class Discovery:
 
     def compare(self) -> None:
         """Compare with the ledger; nothing is written yet."""
-        self._known = self._ledger.entries(self.feed.name)
         present = {(item.safe_name, digest) for item, digest in self._contents}
         arrivals: list[Candidate] = []
         for item, digest in self._contents:

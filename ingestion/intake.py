@@ -132,10 +132,13 @@ class Intake:
         Its number stands, and a later file of its name is to find what it would have found without the crash.
         """
         feed = discovery.feed
-        for entry in sorted(discovery.interrupted(), key=lambda entry: entry.order):
+        interrupted = sorted(discovery.interrupted(), key=lambda entry: entry.order)
+        for entry in interrupted:
             stale = self._session.stale(feed, self._ledger.entries(feed.name), entry)
             former = [other for other in stale if other.batch_id != entry.batch_id]
             self._results.append(self._session.replay(entry, feed, stale=former, action="load"))
+        if interrupted:
+            discovery.ask_ledger()
 
     # ------------------------------------------------------------------ one file
 
