@@ -68,12 +68,10 @@ def request_of(
     return ValidationRequest(facts, feed, feed_entity, contract, lineage, path)
 
 
-def entity_record(request: ValidationRequest, outcome: EntityOutcome) -> EntityRecord:
-    """One entity of a file as it was validated, with what was noted of the file before its rows."""
+def with_file_notes(request: ValidationRequest, outcome: EntityOutcome) -> EntityOutcome:
+    """The outcome, with what was noted of the file before any row was read."""
     notes = {f"file:{note}": outcome.rows_read for note in request.facts.normalised}
-    return EntityRecord(
-        request.contract.entity, request.lineage, replace(outcome, notes={**notes, **outcome.notes})
-    )
+    return replace(outcome, notes={**notes, **outcome.notes})
 
 
 def checked_entry(session: Session, candidate: Candidate, entities: Sequence[EntityRecord]) -> LedgerEntry:

@@ -17,7 +17,13 @@ import duckdb
 
 from ingestion.batch_record import BatchRecord, EntityRecord
 from ingestion.bronze import quarantine_rows
-from ingestion.checking import checked_entry, entity_record, inspect_candidate, is_over_threshold, request_of
+from ingestion.checking import (
+    checked_entry,
+    inspect_candidate,
+    is_over_threshold,
+    request_of,
+    with_file_notes,
+)
 from ingestion.columns import changed_columns, likely_renames
 from ingestion.companies import shared_tables
 from ingestion.completeness import delivery_dates, incomplete
@@ -210,12 +216,8 @@ class Intake:
                 records = []
                 for feed_entity in feed.entities:
                     request = request_of(session, candidate, facts, feed_entity)
-<<<<<<< HEAD
-                    outcome = session.engine.validate(request)
+                    outcome = with_file_notes(request, session.engine.validate(request))
                     records.append(session.without_erased(request, outcome))
-=======
-                    records.append(entity_record(request, session.engine.validate(request)))
->>>>>>> 8c7baa9 (Note what was normalised of a file before its rows were read)
                 opened.check_unchanged()
         finally:
             shutil.rmtree(work, ignore_errors=True)

@@ -25,7 +25,13 @@ import duckdb
 
 from ingestion.batch_record import BatchRecord, EntityRecord, record_path, record_text
 from ingestion.bronze import RowsTogether, WrittenTogether
-from ingestion.checking import checked_entry, entity_record, inspect_candidate, is_over_threshold, request_of
+from ingestion.checking import (
+    checked_entry,
+    inspect_candidate,
+    is_over_threshold,
+    request_of,
+    with_file_notes,
+)
 from ingestion.contract import load_contracts
 from ingestion.discovery import Candidate
 from ingestion.engines.base import CheckedTogether, EngineForManyFiles, ValidationRequest
@@ -243,7 +249,12 @@ def _batches(
     batches = []
     for index, file in enumerate(files):
         records = tuple(
-            entity_record(requests[index], together.outcomes[index]) for requests, together in checked
+            EntityRecord(
+                requests[index].contract.entity,
+                requests[index].lineage,
+                with_file_notes(requests[index], together.outcomes[index]),
+            )
+            for requests, together in checked
         )
         entry = replace(
             checked_entry(session, file.candidate, records),
