@@ -6,6 +6,7 @@ from .cases import Covered
 
 SERVICE = "tests/python/ingestion/test_service.py::"
 LANDING = "tests/python/ingestion/test_landing.py::"
+ERASURE = "tests/python/ingestion/test_erasure.py::"
 BUCKET = "tests/python/ingestion/test_landing_s3.py::"
 FROM_BUCKET = "tests/python/ingestion/test_service_s3.py::"
 DELIVERY = "tests/python/catalogue/test_delivery.py::"
@@ -49,6 +50,17 @@ ELSEWHERE: tuple[Covered, ...] = (
         "FAIL",
         "the audit fails and readers keep the former marts",
         (f"{RUN}test_a_status_that_no_feed_maps_fails_the_audit_and_readers_keep_the_former_marts",),
+    ),
+    Covered(
+        58,
+        "a customer asks to be erased",
+        "ACCEPT",
+        "what is personal goes from raw tables, bronze and quarantine, and stays out; figures stay",
+        (
+            f"{ERASURE}test_nothing_personal_stays_and_no_figure_changes",
+            f"{ERASURE}test_a_rebuild_from_bronze_and_the_same_files_bring_nobody_back",
+            f"{ERASURE}test_an_erasure_that_was_killed_is_finished_by_the_next_call",
+        ),
     ),
     Covered(
         59,
@@ -278,6 +290,5 @@ ELSEWHERE: tuple[Covered, ...] = (
 
 # What no test holds yet, and why.
 NOT_YET: dict[int, str] = {
-    58: "erasure of a customer by a suppression list is not built yet",
     67: "no store reads Google Drive yet",
 }
