@@ -112,7 +112,8 @@ class Functions:
     """Expressions that engines spell differently. The defaults are DuckDB's.
 
     Attributes:
-        utc_of_local: (local timestamp, zone literal) → UTC timestamp; either side of a gap or an overlap.
+        utc_of_local: (local timestamp, zone literal) → UTC timestamp; either side of a gap.
+        takes_later_of_two: which moment `utc_of_local` gives for a local time that happened twice.
         local_of_utc: the way back.
         nfc: text in Unicode normalisation form C.
         byte_length: bytes of a text in UTF-8.
@@ -125,6 +126,7 @@ class Functions:
     local_of_utc: Callable[[str, str], str] = lambda value, zone: (
         f"timezone({zone}, timezone('UTC', {value}))"
     )
+    takes_later_of_two: bool = True
     nfc: Callable[[str], str] = lambda value: f"nfc_normalize({value})"
     byte_length: Callable[[str], str] = lambda value: f"strlen({value})"
     passes_luhn: Callable[[str], str] = passes_luhn
@@ -841,14 +843,24 @@ class _Builder:
             back = self.functions.local_of_utc(f"q_{name}", literal)
             steps.append(f"case when o_{name} is null then {forward} else {shift} end as q_{name}")
             # A local time that was skipped does not come back; one that happened twice is the earlier one.
-            arms = ""
-            for minutes in overlap_minutes(zone):
-                earlier = f"q_{name} - interval '{minutes} minutes'"
-                same = f"{self.functions.local_of_utc(earlier, literal)} = l_{name}"
-                arms += f"when o_{name} is null and {same} then {earlier} "
-            earliest = f"case {arms}else q_{name} end" if arms else f"q_{name}"
-            steps.append(f"{earliest} as u_{name}, o_{name} is null and {back} <> l_{name} as h_{name}")
-            column.notes.append((f"u_{name} <> q_{name}", "ambiguous_local_time"))
+            skipped = f"o_{name} is null and {back} <> l_{name} as h_{name}"
+            sign = "-" if self.functions.takes_later_of_two else "+"
+            others = [f"q_{name} {sign} interval '{minutes} minutes'" for minutes in overlap_minutes(zone)]
+            twice = [
+                f"o_{name} is null and {self.functions.local_of_utc(other, literal)} = l_{name}"
+                for other in others
+            ]
+            if self.functions.takes_later_of_two:
+                arms = "".join(
+                    f"when {same} then {other} " for same, other in zip(twice, others, strict=True)
+                )
+                earliest = f"case {arms}else q_{name} end" if arms else f"q_{name}"
+                steps.append(f"{earliest} as u_{name}, {skipped}")
+                column.notes.append((f"u_{name} <> q_{name}", "ambiguous_local_time"))
+            else:
+                is_twice = " or ".join(f"({same})" for same in twice) or "false"
+                steps.append(f"q_{name} as u_{name}, {skipped}, {is_twice} as y_{name}")
+                column.notes.append((f"y_{name}", "ambiguous_local_time"))
         steps.append(f"coalesce({sentinel}, false) as z_{name}")
         value = f"u_{name}"
         if self.has_gap_test(column) and not self.is_day_only(column):

@@ -44,6 +44,7 @@ def spark_functions() -> Functions:
     return Functions(
         utc_of_local=lambda value, zone: f"cast(to_utc_timestamp({value}, {zone}) as timestamp)",
         local_of_utc=lambda value, zone: f"cast(from_utc_timestamp({value}, {zone}) as timestamp)",
+        takes_later_of_two=False,
         # ICU comes with Spark, which has no function for this itself.
         nfc=lambda value: f"reflect('com.ibm.icu.text.Normalizer', 'compose', {value}, false)",
         byte_length=lambda value: f"octet_length({value})",
