@@ -87,10 +87,16 @@ class Intake:
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="check") as beside:
             for portion in portions(self._session, candidates):
                 alone: Sequence[Candidate] = portion.candidates
+                before = len(self._results)
                 if portion.together:
                     alone = self._take_together(portion.candidates)
                 for candidate, checking in self._checked_ahead(alone, beside):
                     self._results.append(self._take(candidate, checking))
+                # Told in the order of the deliveries, whichever way each was taken.
+                places = {candidate.entry.batch_id: n for n, candidate in enumerate(portion.candidates)}
+                self._results[before:] = sorted(
+                    self._results[before:], key=lambda result: places.get(result.batch_id, len(places))
+                )
         for feed in self._feeds:
             self._withdraw_stale(feed)
         for text in shared_tables(self._session, self._feeds, self._loaded_feeds()):

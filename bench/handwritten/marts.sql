@@ -1392,8 +1392,8 @@ from items
 inner join newest
     on items.product_id = newest.product_id and newest.recency = 1;
 
--- mart: mart_inventory_alerts
-create table mart_inventory_alerts as
+-- mart: mart_inventory_latest
+create table mart_inventory_latest as
 with sequenced_counts as (
     select
         *,
@@ -1419,18 +1419,39 @@ select
     latest.allocated,
     latest.available,
     latest.reorder_point,
-    streaks.days_in_alert,
+    coalesce(streaks.days_in_alert, 0) as days_in_alert,
     latest.days_of_cover,
-    cast(latest.reorder_point - latest.available as numeric(18, 4)) as suggested_order_quantity,
+    latest.is_alert,
     latest.is_stockout,
     products.is_discontinued,
     latest.snapshot_date
 from sequenced_counts as latest
-inner join streaks
+left join streaks
     on latest.product_key = streaks.product_key
 left join dim_product as products
     on latest.product_key = products.product_key and products.is_current
-where latest.counts_ago = 1 and latest.is_alert;
+where latest.counts_ago = 1;
+
+-- mart: mart_inventory_alerts
+create table mart_inventory_alerts as
+select
+    product_key,
+    product_id,
+    source_system,
+    product_name,
+    category,
+    on_hand,
+    allocated,
+    available,
+    reorder_point,
+    days_in_alert,
+    days_of_cover,
+    cast(reorder_point - available as numeric(18, 4)) as suggested_order_quantity,
+    is_stockout,
+    is_discontinued,
+    snapshot_date
+from mart_inventory_latest
+where is_alert;
 
 -- mart: dim_customer
 create table dim_customer as

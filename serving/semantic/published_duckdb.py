@@ -26,6 +26,7 @@ from serving.semantic.published import (
 from settings.errors import UnavailableError
 
 MEMORY_VARIABLE, DEFAULT_MEMORY = "TILLHOUSE_SERVING_MEMORY_LIMIT", "1GB"
+INTERRUPT_SECONDS = 0.01
 
 
 @dataclass
@@ -171,10 +172,19 @@ def _interrupting(interrupt: Callable[[], None], seconds: float | None) -> Itera
     if seconds is None:
         yield
         return
-    timer = threading.Timer(seconds, interrupt)
-    timer.daemon = True
-    timer.start()
+    ended = threading.Event()
+
+    def end_it() -> None:
+        if not ended.wait(seconds):
+            interrupt()
+            # What has not begun cannot be interrupted: again, until it has ended.
+            while not ended.wait(INTERRUPT_SECONDS):
+                interrupt()
+
+    watch = threading.Thread(target=end_it, daemon=True)
+    watch.start()
     try:
         yield
     finally:
-        timer.cancel()
+        ended.set()
+        watch.join()

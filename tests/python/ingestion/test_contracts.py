@@ -99,6 +99,7 @@ def test_rows_of_large_tables_tell_what_they_change() -> None:
     keys = {name: contract.change_key for name, contract in load_contracts().items() if contract.change_key}
     assert {name: (key.key, key.day) for name, key in keys.items()} == {
         "store.orders": ("id", None), "store.order_items": ("order_id", None), "store.payments": ("id", None),
+        "store.customers": ("id", None),
         "store.returns": ("id", None), "store.inventory": ("product_id", "snapshot_date"),
         "restaurant.order_items": ("order_id", None), "restaurant.order_item_options": ("order_id", None),
     }  # fmt: skip

@@ -1025,7 +1025,7 @@ class TestBronze:
         def full(*_: object) -> None:
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr("ingestion.engines.duckdb._count", full)
+        monkeypatch.setattr("ingestion.engines.checked_rows.count_rows", full)
         with pytest.raises(OSError, match="No space"):
             check_lines(home, [["a", "1", "p", "1", "1", "0"]])
         assert not [path for path in home.bronze.rglob("*") if path.is_file()]

@@ -189,6 +189,7 @@ def test_the_project_says_of_every_public_table_what_publishing_needs(tmp_path: 
         "fct_orders": "order_date",
         "fct_order_items": "order_date",
         "fct_returns": "return_date",
+        "dim_customer": "known_since_date",
         "fct_payments": "payment_date",
         "fct_inventory_daily": "snapshot_date",
         "fct_revenue_daily": "revenue_date",

@@ -72,7 +72,12 @@ select
     {% for measure in measures %}
         {%- set outer_loop = loop %}
         {% for score in range(2, 6) %}
-            {{ measure }}_bounds.{{ measure }}_{{ score }}_from
+            {% set bound = measure ~ '_bounds.' ~ measure ~ '_' ~ score ~ '_from' %}
+            {%- if measure == 'm' -%}
+            cast({{ bound }} as numeric(38, 4)) as m_{{ score }}_from
+            {%- else -%}
+            {{ bound }}
+            {%- endif %}
             {%- if not (loop.last and outer_loop.last) %},{% endif %}
         {% endfor %}
     {% endfor %}
