@@ -128,8 +128,8 @@ def differences(warehouse: Path, output: Path, *, memory_limit: str, threads: in
     found = []
     with _connected(warehouse, output, memory_limit=memory_limit, threads=threads) as connection:
         names = connection.execute(
-            "select table_name from duckdb_tables() where database_name = 'warehouse' and schema_name = 'marts' "
-            "order by table_name"
+            "select table_name from information_schema.tables where table_catalog = 'warehouse'"
+            " and table_schema = 'marts' order by table_name"
         ).fetchall()
         for (name,) in names:
             difference = _compare(connection, name)

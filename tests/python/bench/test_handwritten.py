@@ -32,7 +32,7 @@ def changed(by_hand: Path, tmp_path: Path) -> Path:
 def public_marts(sample_run: SampleRun) -> set[str]:
     with duckdb.connect(str(sample_run.home.warehouse), read_only=True) as connection:
         found = connection.execute(
-            "select table_name from duckdb_tables() where schema_name = 'marts'"
+            "select table_name from information_schema.tables where table_schema = 'marts'"
         ).fetchall()
     return {name for (name,) in found}
 
