@@ -60,7 +60,11 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
         events.mkdir()
         with standalone_cluster(folder / "daemons") as cluster:
             patch.setenv("TILLHOUSE_SPARK_MASTER", cluster.master)
-            log = {"spark.eventLog.enabled": "true", "spark.eventLog.dir": f"file://{events}"}
+            log = {
+                "spark.eventLog.enabled": "true",
+                "spark.eventLog.dir": f"file://{events}",
+                "spark.eventLog.compress": "false",  # it is searched for the key
+            }
             patch.setenv("TILLHOUSE_SPARK_CONFIGURATION", json.dumps({**CONFIGURATION, **log}))
             done = subprocess.run(
                 [sys.executable, str(Path(__file__).with_name("ingest_all.py")), str(spark.root), "spark"],
