@@ -16,8 +16,9 @@ from api_server import NOW, OWN_LOCATIONS, Api, serving
 from conftest import SampleRun
 
 from serving.access.keys import KeyStore
-from serving.access.policy import AccessPolicy, load_policy
+from serving.access.policy import AccessPolicy, Kind, load_policy
 from serving.api.application import ApiSettings
+from serving.semantic import Grain
 from settings.errors import ConfigurationError
 
 POLICY = load_policy()
@@ -290,6 +291,23 @@ def test_a_query_that_takes_too_long_is_ended(sample_run: SampleRun, tmp_path: A
 
 
 # ------------------------------------------------------------------ who may see what
+
+
+def test_the_policy_names_what_there_is_and_leaves_nothing_to_nobody(api: Api) -> None:
+    """A name that is misspelt, or that was forgotten when it was new, would be denied in silence."""
+    catalogue = api.app.state.services.figures.catalogue()
+    for kind, known in (
+        (Kind.METRICS, set(catalogue.public_metrics)),
+        (Kind.DIMENSIONS, set(catalogue.dimensions) | set(Grain)),
+    ):
+        POLICY.require_known(kind, known)
+        assert known == set().union(*(role.allowed(kind) for role in POLICY.roles.values()))
+    assert POLICY.customer_dimensions <= set(catalogue.dimensions)
+    assert POLICY.customer_metrics <= set(catalogue.public_metrics)
+    # Told by traits of customers, these would be refused: who paid is not counted.
+    assert {name for name, info in catalogue.public_metrics.items() if not info.customers} >= {
+        "payments_processed"
+    }
 
 
 @pytest.mark.parametrize("role", sorted(POLICY.roles))

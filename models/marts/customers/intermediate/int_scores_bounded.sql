@@ -74,9 +74,9 @@ select
         {% for score in range(2, 6) %}
             {% set bound = measure ~ '_bounds.' ~ measure ~ '_' ~ score ~ '_from' %}
             {%- if measure == 'm' -%}
-            cast({{ bound }} as numeric(38, 4)) as m_{{ score }}_from
+                cast({{ bound }} as numeric(38, 4)) as m_{{ score }}_from
             {%- else -%}
-            {{ bound }}
+                {{ bound }}
             {%- endif %}
             {%- if not (loop.last and outer_loop.last) %},{% endif %}
         {% endfor %}
