@@ -119,14 +119,15 @@ def step_compare(home: Home, words: Mapping[str, Any]) -> Facts:
 
 def step_publish(home: Home, words: Mapping[str, Any]) -> Facts:
     request = _request(home, "bench-publish", words)
-    manifest = DbtRunner(request.build_settings()).parse()
+    runner = DbtRunner(request.build_settings())
     return {
         "rows": publish(
             home,
-            public_tables(manifest),
+            public_tables(runner.manifest),
             run_id="bench",
             data_fingerprint="bench",
             project_fingerprint="bench",
+            semantic_manifest=runner.semantic_manifest,
             target=request.target,
         ).rows
     }
