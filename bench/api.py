@@ -51,7 +51,7 @@ class Answers:
     beside_sql: list[float] = field(default_factory=list)
     whole: list[float] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
-    runs: set[str] = field(default_factory=set)
+    publications: set[str] = field(default_factory=set)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, spent: float, response: http.client.HTTPResponse) -> None:
@@ -62,7 +62,7 @@ class Answers:
             parts = dict(part.strip().split(";dur=") for part in response.headers["Server-Timing"].split(","))
             self.beside_sql.append(float(parts["total"]) - float(parts["sql"]))
             self.whole.append(1000 * spent)
-            self.runs.add(response.headers["Tillhouse-Run"])
+            self.publications.add(response.headers["Tillhouse-Published-At"])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -95,12 +95,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print(
                 f"{words.clients} clients, {words.seconds} s with a publication in the middle:"
                 f" {len(many.whole)} calls, {len(many.whole) / words.seconds:.0f} a second,"
-                f" {len(many.failures)} failed, answers from {len(many.runs)} publications"
+                f" {len(many.failures)} failed, answers from {len(many.publications)} publications"
             )
     failures = [*alone.failures, *many.failures]
-    if failures or len(many.runs) < 2:
+    if failures or len(many.publications) < 2:
         raise SystemExit(
-            f"{len(failures)} calls failed ({sorted(set(failures))[:5]}); publications: {many.runs}"
+            f"{len(failures)} calls failed ({sorted(set(failures))[:5]}); publications: {many.publications}"
         )
 
 
