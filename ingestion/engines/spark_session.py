@@ -144,7 +144,7 @@ def _java() -> str | None:
 def _java_version(java: str) -> int | None:
     """The first number of what `java -version` says; None when it does not run."""
     try:
-        told = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=60, check=True)  # noqa: S603
+        told = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=60, check=True)  # noqa: S603  (the user's own java)
     except (OSError, subprocess.SubprocessError):
         return None
     found = re.search(r'version "(?:1\.)?([0-9]+)', told.stderr + told.stdout)

@@ -375,6 +375,7 @@ def _build(manifest_text: str, dialect: Dialect) -> MetricFlowEngine:
         sql_plan_renderer = DuckDbSqlPlanRenderer() if dialect is DUCKDB else PostgresSQLSqlPlanRenderer()
 
         def render_bind_parameter_key(self, bind_parameter_key: str) -> str:
+            # Of MetricFlow's interface; only who runs the SQL is asked for it, and that is not this client.
             raise NotImplementedError(bind_parameter_key)
 
     # Its warnings tell its own developers that a plan took a second.

@@ -12,16 +12,16 @@ TESTS = Path(__file__).resolve().parent.parent / "python"
 # The files and cases of the embedded engine's tests are those of Spark's.
 sys.path[:0] = [str(TESTS), str(TESTS / "ingestion")]
 
-from parity import DRIVER, KEY, Pair  # noqa: E402
+from parity import DRIVER, KEY, Pair  # noqa: E402  (found on the path above)
 
-from ingestion.engines.duckdb import DuckDBEngine  # noqa: E402
-from ingestion.engines.spark import SparkEngine  # noqa: E402
-from ingestion.engines.spark_session import SparkSettings, require_spark  # noqa: E402
-from settings.errors import ConfigurationError  # noqa: E402
+from ingestion.engines.duckdb import DuckDBEngine  # noqa: E402  (found on the path above)
+from ingestion.engines.spark import SparkEngine  # noqa: E402  (found on the path above)
+from ingestion.engines.spark_session import SparkSettings, require_spark  # noqa: E402  (found on the path above)
+from settings.errors import ConfigurationError  # noqa: E402  (found on the path above)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Without Java nothing here can run. CI installs one (`.ci/run`)."""
+    """Without Java nothing here can run. CI does not call these tests yet."""
     try:
         require_spark()
     except ConfigurationError as error:

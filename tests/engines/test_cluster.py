@@ -22,7 +22,7 @@ from sample_data.plan import SamplePlan
 from settings.home import PROJECT_ROOT, Home
 
 PLAN = SamplePlan(orders=900, days=40, deliveries=1, seed=5, bad_rows=0.005, duplicate_rows=0.005)
-SECRET = "a key for tests alone, which no log may show"  # noqa: S105
+SECRET = "a key for tests alone, which no log may show"  # noqa: S105  (no secret: the test looks for it)
 CONFIGURATION = {
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
