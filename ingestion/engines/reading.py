@@ -60,8 +60,12 @@ def text_behind_quotes(request: ValidationRequest, *, without_return: str = "") 
             Java, whose matcher would otherwise go one call deeper with each character).
     """
     mark, border = re.escape(request.feed.quote), re.escape(request.feed.delimiter)
-    behind = f"([^{mark}{border[:2]} ]| +[^{border[:2]} ])"  # blanks alone are no loss
-    return f"(^|{border}){mark}([^{mark}]|{mark}{mark})*{without_return}{mark}{behind}"
+    often = f"*{without_return}"
+    quoted = f"{mark}[^{mark}]{often}(?:{mark}{mark}[^{mark}]{often}){often}{mark}"
+    # Cell by cell from the start of the line: a delimiter and a quote inside a quoted cell begin no cell.
+    fine = f"(?:(?:{quoted} {often}|[^{mark}{border}][^{border}]{often})?{border}){often}"
+    behind = f"(?:[^{mark}{border} ]| +[^{border} ])"  # blanks alone are no loss
+    return f"^{fine}{quoted}{behind}"
 
 
 def refuse_text_behind_quotes(request: ValidationRequest, lines: int) -> None:

@@ -38,6 +38,9 @@ DELIMITED = {
     ),
     "the header again": lines(LINE.format(1, "x"), ",".join(HEADER), LINE.format(2, "x"), "id,total_amount"),
     "quotes": lines(
+        LINE.format(4, 'in"side'),
+        LINE.format('"8"', 'o"1"'),
+        LINE.format(9, '"a,""b"",""c"'),
         LINE.format(1, '"a, ""b"" c"'),
         LINE.format(2, '""'),
         LINE.format(3, '"a" '),
