@@ -33,10 +33,10 @@ from ingestion.engines.checked_rows import (
 )
 from ingestion.engines.duckdb_together import as_one, split_rows
 from ingestion.engines.reading import (
+    behind_quotes_sql,
     delimited_columns,
     refuse_text_behind_quotes,
     shows_text_behind_quotes,
-    text_behind_quotes,
 )
 from ingestion.feed import Feed
 from ingestion.recheck import (
@@ -395,8 +395,8 @@ class DuckDBEngine:
     ) -> None:
         lines = self._read_csv(request, ["line", "rest"], delimiter=NO_DELIMITER, quote="", skip_header=False)
         found = connection.execute(
-            f"select count(*) from ({lines}) where contains(line, {sql_text(request.feed.quote)}) "
-            f"and regexp_matches(line, {sql_text(text_behind_quotes(request))})"
+            f"select count(*) from ({lines}) where "
+            + behind_quotes_sql(request, sql_text, "regexp_matches({line}, {pattern})")
         ).fetchone()
         refuse_text_behind_quotes(request, int(found[0]) if found else 0)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from ingestion.engines.base import ValidationRequest
 from ingestion.validation import SourceColumns
 from settings.errors import DataRejectedError
 
 SURPLUS_CELLS_KEPT = 16
+UNIT_SEPARATOR = "\x1f"
 
 
 def column_names(request: ValidationRequest) -> tuple[str, ...]:
@@ -46,26 +48,34 @@ def delimited_columns(request: ValidationRequest) -> SourceColumns:
 def shows_text_behind_quotes(request: ValidationRequest) -> bool:
     """Whether to look for text between a closing quote and the next delimiter, which readers drop without a word.
 
-    Where every line is a row this can be seen line by line (`text_behind_quotes`).
+    Where every line is a row this can be seen line by line (`behind_quotes_sql`).
     """
     facts = request.facts
     return bool(request.feed.quote) and facts.has_quotes and not facts.has_quoted_newline
 
 
-def text_behind_quotes(request: ValidationRequest, *, without_return: str = "") -> str:
-    """The pattern of a line with such text.
+def behind_quotes_sql(
+    request: ValidationRequest, text: Callable[[str], str], matches: str, *, without_return: str = ""
+) -> str:
+    """The condition that a column `line` holds such text; a line without a quote costs no match.
 
     Args:
+        text: makes a literal of the engine's SQL.
+        matches: the condition that `{line}` matches `{pattern}`.
         without_return: what the engine writes behind a quantifier that never gives back what it took ("+" in
             Java, whose matcher would otherwise go one call deeper with each character).
     """
-    mark, border = re.escape(request.feed.quote), re.escape(request.feed.delimiter)
+    quote, delimiter, line = request.feed.quote, request.feed.delimiter, "line"
+    if len(delimiter) > 1:  # a set of characters cannot leave out a longer delimiter
+        line, delimiter = f"replace(line, {text(delimiter)}, {text(UNIT_SEPARATOR)})", UNIT_SEPARATOR
+    mark, border = re.escape(quote), re.escape(delimiter)
     often = f"*{without_return}"
     quoted = f"{mark}[^{mark}]{often}(?:{mark}{mark}[^{mark}]{often}){often}{mark}"
     # Cell by cell from the start of the line: a delimiter and a quote inside a quoted cell begin no cell.
     fine = f"(?:(?:{quoted} {often}|[^{mark}{border}][^{border}]{often})?{border}){often}"
     behind = f"(?:[^{mark}{border} ]| +[^{border} ])"  # blanks alone are no loss
-    return f"^{fine}{quoted}{behind}"
+    pattern = text(f"^{fine}{quoted}{behind}")
+    return f"contains(line, {text(quote)}) and {matches.format(line=line, pattern=pattern)}"
 
 
 def refuse_text_behind_quotes(request: ValidationRequest, lines: int) -> None:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from ingestion.engines.base import ValidationRequest
 from ingestion.engines.reading import (
+    behind_quotes_sql,
     delimited_columns,
     refuse_text_behind_quotes,
     shows_text_behind_quotes,
-    text_behind_quotes,
 )
 from ingestion.validation import SourceColumns
 
@@ -56,11 +56,8 @@ def lines_source(session: SparkSession, request: ValidationRequest, file: Path) 
         return _blanks_sql(whole, columns), _carrying_block(columns)
     if shows_text_behind_quotes(request):
         every = f"select {_without_return('value')} as line from {LINES_VIEW}"
-        behind = text_behind_quotes(request, without_return="+")
-        found = session.sql(
-            f"select count(*) from ({every}) where contains(line, {_text(request.feed.quote)}) "
-            f"and line rlike {_text(behind)}"
-        ).first()
+        behind = behind_quotes_sql(request, _text, "{line} rlike {pattern}", without_return="+")
+        found = session.sql(f"select count(*) from ({every}) where {behind}").first()
         refuse_text_behind_quotes(request, int(found[0]) if found else 0)
     return _cells_sql(request, whole, columns), _carrying_block(columns)
 

@@ -180,14 +180,16 @@ def test_numbers_by_the_notation_of_the_feed(pair: Pair) -> None:
         "12.345.678,123456",
     ]
     texts += [text.replace(".", ",") for text in NUMBERS if "\n" not in text]
+    # One column after the other: what is noted of a cell is counted only where the rest of its row is fine.
+    fine = ["1"] * len(texts)
     header, rows = zipped(
-        id=[str(i) for i in range(len(texts))],
-        total_amount=texts,
+        id=[str(i) for i in range(4 * len(texts))],
+        total_amount=[*texts, *fine, *fine, *fine],
         created_at=["2024-05-05T10:00:00Z"],
         status=["S", "b", "x"],
-        tax_amount=texts[::-1],
-        tip_amount=texts,
-        shipping_amount=texts[3:],
+        tax_amount=[*fine, *texts, *fine, *fine],
+        tip_amount=[*fine, *fine, *texts, *fine],
+        shipping_amount=[*fine, *fine, *fine, *texts],
         kind=["keep", "DEVELOPMENT", "dev-1", "", "a.b"],
     )
     columns = {

@@ -228,6 +228,28 @@ class TestRows:
         else:
             assert check(home, feed, content, facts={"has_quoted_newline": False}).outcome.rows_read == 2
 
+    @pytest.mark.parametrize(
+        ("line", "is_refused"),
+        [
+            (b'1||"a"b', True),
+            (b'1||"a||""b"', False),
+            (b'1||a|"b"c', False),
+            (b'a|b||"c" |', True),
+            (b'1||"a"', False),
+        ],
+    )
+    def test_text_behind_a_quote_before_a_longer_delimiter(
+        self, home: Home, line: bytes, is_refused: bool
+    ) -> None:
+        feed = write_feed(home, "store.locations", delimiter="||")
+        content = b"location_id||name\n" + line + b"\n"
+        facts = {"has_quoted_newline": False, "header": ("location_id", "name"), "delimiter_max": 2}
+        if is_refused:
+            with pytest.raises(DataRejectedError, match="text_after_quote"):
+                check(home, feed, content, facts=facts)
+        else:
+            assert check(home, feed, content, facts=facts).outcome.rows_read == 1
+
     @pytest.mark.parametrize("body", [b"", b"\n\n"])
     def test_a_file_with_a_header_alone_has_no_rows(self, home: Home, body: bytes) -> None:
         checked = check(home, write_feed(home, "store.locations"), b"location_id,name\n" + body)

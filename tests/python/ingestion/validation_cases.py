@@ -80,7 +80,12 @@ def facts_of(path: Path, content: bytes, feed: Feed, **known: Any) -> FileFacts:
     header = None
     if feed.header and feed.format in {"csv", "whitespace"}:
         first = content.decode("utf-8", "replace").splitlines()[0]
-        cells = next(csv.reader([first], delimiter=feed.delimiter)) if feed.format == "csv" else first.split()
+        if feed.format == "whitespace":
+            cells = first.split()
+        elif len(feed.delimiter) > 1:
+            cells = first.split(feed.delimiter)
+        else:
+            cells = next(csv.reader([first], delimiter=feed.delimiter))
         header = tuple(cell.strip() for cell in cells)
     facts = FileFacts(
         path=path,
