@@ -7,6 +7,7 @@ much again as the build.
 Dagster reads the annotations of its functions when they are defined, so this module does not postpone them.
 """
 
+import os
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -50,7 +51,7 @@ class WarehouseRun(dg.ConfigurableResource):  # type: ignore[type-arg]
     """One run over one home folder. Holds the writer's lock of its target from the first step to the last.
 
     Attributes:
-        home, feeds: folders and files; empty for those of the environment.
+        home, feeds, target, engine: empty for those of the environment, so that a schedule takes them too.
         all_checks: check all rows, also where nothing is new, and not only those that changed.
         as_of: a date, YYYY-MM-DD; empty for the latest order date of each system.
         reload_feed, reload_batch, reload_file: what to replay from bronze in place of loading new files.
@@ -59,11 +60,11 @@ class WarehouseRun(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     home: str = ""
     feeds: str = ""
-    target: str = "duckdb"
+    target: str = ""
     as_of: str = ""
     full_refresh: bool = False
     all_checks: bool = False
-    engine: str = "duckdb"
+    engine: str = ""
     reload_feed: str = ""
     reload_batch: str = ""
     reload_file: str = ""
@@ -72,7 +73,7 @@ class WarehouseRun(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["WarehouseRun"]:
-        with only_writer(self.target, self.home_folder):
+        with only_writer(self.named_target, self.home_folder):
             run_id = context.run.run_id if context.run else str(uuid.uuid4())
             self._pipeline = Pipeline(self.request(run_id))
             yield self
@@ -80,6 +81,14 @@ class WarehouseRun(dg.ConfigurableResource):  # type: ignore[type-arg]
     @property
     def home_folder(self) -> Home:
         return Home(Path(self.home)) if self.home else Home.from_environment()
+
+    @property
+    def named_target(self) -> str:
+        return self.target or os.environ.get("TILLHOUSE_TARGET") or "duckdb"
+
+    @property
+    def named_engine(self) -> str:
+        return self.engine or os.environ.get("TILLHOUSE_ENGINE") or "duckdb"
 
     @property
     def pipeline(self) -> Pipeline:
@@ -91,11 +100,11 @@ class WarehouseRun(dg.ConfigurableResource):  # type: ignore[type-arg]
             home=self.home_folder,
             run_id=run_id,
             feeds=Path(self.feeds) if self.feeds else None,
-            target=self.target,
+            target=self.named_target,
             as_of=date.fromisoformat(self.as_of) if self.as_of else None,
             full_refresh=self.full_refresh,
             all_checks=self.all_checks,
-            engine=self.engine,
+            engine=self.named_engine,
             replay=Replay(
                 feed=self.reload_feed or None,
                 batch_id=self.reload_batch or None,

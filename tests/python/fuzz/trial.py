@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -81,42 +81,38 @@ def deliver_to(home: Home, *, engine: str = "duckdb") -> None:
     IngestionService(home, load_feeds(path, home), engine=engine).ingest("fuzzed")
 
 
-def judge_alike(file: DrawnFile, engines: Sequence[str] = ("duckdb", "spark")) -> list[str]:
-    """Validate one file with each engine: the differences in what became of it, and of every row."""
-    states = []
+def differences(files: Sequence[DrawnFile], folder: Path, engines: Sequence[str]) -> list[str]:
+    """Deliver the files in one run with each engine: what differs in what became of them, and of every row.
+
+    Each engine's complaints are told too. An empty list says that all is well.
+    """
+    told: list[str] = []
+    states = {}
     for engine in engines:
-        with tempfile.TemporaryDirectory() as folder:
-            home = Home(Path(folder)).ensure()
-            (home.landing / file.feed.name).mkdir(parents=True)
-            path = home.landing / file.feed.name / file.name
-            path.write_bytes(file.content)
-            os.utime(path, (ARRIVED.timestamp(), ARRIVED.timestamp()))
-            deliver_to(home, engine=engine)
-            states.append(_state(home, file.feed))
-    first, *others = states
-    return [
-        f"{engine}: {table} differs from {engines[0]}"
-        for engine, other in zip(engines[1:], others, strict=True)
-        for table in first
-        if first[table] != other[table]
-    ]
+        told += [f"{engine}: {complaint}" for complaint in run_files(files, folder / engine, engine=engine)]
+        states[engine] = _state(Home(folder / engine))
+    first = states[engines[0]]
+    for engine in engines[1:]:
+        for table, rows in first.items():
+            lost, more = rows - states[engine][table], states[engine][table] - rows
+            told += [f"{engine}: {table} lacks {row}" for row in lost]
+            told += [f"{engine}: {table} has beside {engines[0]} {row}" for row in more]
+    return told
 
 
-def _state(home: Home, feed: FuzzedFeed) -> dict[str, list[tuple[Any, ...]]]:
+def _state(home: Home) -> dict[str, Counter[tuple[str, ...]]]:
+    """How often each row stands in what a run wrote, without what names the run, its time or its engine."""
     without = {"_ingested_at", "run_id", "first_seen_at", "loaded_at", "seen_at", "engine", "attempted_at"}
-    tables = (
-        feed.contract.raw_table,
-        "ops.quarantine",
-        "ops.load_entity_counts",
-        "ops.drift_events",
-        "ops.load_ledger",
-    )
+    tables = {
+        *(feed.contract.raw_table for feed in FEEDS),
+        *("ops.quarantine", "ops.load_entity_counts", "ops.drift_events", "ops.load_ledger"),
+    }
     found = {}
     with duckdb.connect(str(home.warehouse), read_only=True) as connection:
-        for table in tables:
+        for table in sorted(tables):
             columns = [row[0] for row in connection.execute(f"describe {table}").fetchall()]
-            kept = ", ".join(f'"{name}"' for name in columns if name not in without)
-            found[table] = connection.execute(f"select {kept} from {table} order by all").fetchall()
+            kept = ", ".join(f'"{name}"::varchar' for name in columns if name not in without)
+            found[table] = Counter(connection.execute(f"select {kept} from {table}").fetchall())
     return found
 
 

@@ -13,7 +13,7 @@ from conftest import SAMPLE_FEEDS
 
 from ingestion.feed import load_feeds
 from ingestion.report import BatchResult, IngestionReport
-from orchestration.assets import PUBLISHED_KEY, batch_tags, only_transient_errors_are_retried
+from orchestration.assets import PUBLISHED_KEY, WarehouseRun, batch_tags, only_transient_errors_are_retried
 from orchestration.dbt_runner import BuildSettings, DbtRunner
 from orchestration.definitions import (
     DAILY_CRON,
@@ -137,6 +137,21 @@ def test_a_run_is_tagged_with_the_batches_it_loaded() -> None:
     assert tags["tillhouse/batch_count"] == "60"
     assert tags["tillhouse/batches"].split(",") == [f"batch-{number}" for number in range(50)]
     assert batch_tags(IngestionReport()) == {"tillhouse/batch_count": "0"}
+
+
+def test_a_scheduled_run_works_where_the_environment_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("TILLHOUSE_TARGET", "TILLHOUSE_ENGINE"):
+        monkeypatch.delenv(name, raising=False)
+    asked = WarehouseRun(home=str(tmp_path)).request("a run")
+    assert (asked.target, asked.engine) == ("duckdb", "duckdb")
+    monkeypatch.setenv("TILLHOUSE_TARGET", "postgres")
+    monkeypatch.setenv("TILLHOUSE_ENGINE", "spark")
+    asked = WarehouseRun(home=str(tmp_path)).request("a run")
+    assert (asked.target, asked.engine) == ("postgres", "spark")
+    asked = WarehouseRun(home=str(tmp_path), target="duckdb", engine="duckdb").request("a run")
+    assert (asked.target, asked.engine) == ("duckdb", "duckdb")
 
 
 def test_what_dagster_loads_by_itself_is_all_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
