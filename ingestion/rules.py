@@ -53,6 +53,7 @@ FILE_RULES: Mapping[str, str] = {
     "duplicate_header": "two columns have the same name",
     "missing_column": "a column that the contract needs is not there",
     "unclosed_quote": "the quotes do not pair up, so the rows cannot be told apart",
+    "blanks_before_quote": "several blanks before an opening quote, which readers tell apart differently",
     "text_after_quote": "text stands between a closing quote and the next delimiter",
     "row_count_mismatch": "the engine has not read as many rows as there are lines",
     "not_json_lines": "no line is a JSON object",

@@ -55,6 +55,7 @@ class TextScanner:
         self._lines = 0
         self._first_odd_quote_line: int | None = None
         self._first_text_after_quote_line: int | None = None
+        self._first_blanks_before_quote_line: int | None = None
         self.rows = 0
         self.filled_lines = 0
         self.delimiter_max = 0
@@ -124,7 +125,7 @@ class TextScanner:
         """Judge what only the end can tell.
 
         Raises:
-            FileRejectedError: rules `unclosed_quote`, `text_after_quote`.
+            FileRejectedError: rules `unclosed_quote`, `blanks_before_quote`, `text_after_quote`.
         """
         where = (
             f" (first doubtful quote in line {self._first_odd_quote_line})"
@@ -136,6 +137,15 @@ class TextScanner:
                 "unclosed_quote",
                 f"the quotes of the file do not pair up, so its rows cannot be told apart{where}",
                 remedy="have quotes inside values doubled, or set the feed's `quote` to '' if it uses none",
+            )
+
+        if self._first_blanks_before_quote_line is not None:
+            raise FileRejectedError(
+                "blanks_before_quote",
+                f"in line {self._first_blanks_before_quote_line} more than one blank stands before an opening quote, so"
+                " the delimiter between the quotes may end the cell or not",
+                remedy="have the blanks between delimiter and quote left out, or set the feed's `quote` to '' if it"
+                " uses none",
             )
 
         if self._first_text_after_quote_line is not None and self.has_quoted_newline:
@@ -238,6 +248,17 @@ class TextScanner:
             if text.any():
                 line = int(np.searchsorted(ends, spaced[int(np.argmax(text))]))
                 self._first_text_after_quote_line = self._lines + line + 1
+        spaced = quotes[opens & (before == SPACE)]
+        if len(spaced) and self._first_blanks_before_quote_line is None and SPACE not in self._delimiters:
+            filled = np.flatnonzero(padded != SPACE)
+            ahead = filled[
+                np.searchsorted(filled, spaced + 1) - 1
+            ]  # where the blanks end, by places of `padded`
+            begins = np.isin(padded[ahead], [LF, CR, *self._delimiters])
+            several = begins & (spaced - ahead > 1)
+            if several.any():
+                line = int(np.searchsorted(ends, spaced[int(np.argmax(several))]))
+                self._first_blanks_before_quote_line = self._lines + line + 1
         odd = np.where(opens, ~edges[before], ~edges_after[after])
         if odd.any():
             first = quotes[int(np.argmax(odd))]

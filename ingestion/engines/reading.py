@@ -71,10 +71,11 @@ def behind_quotes_sql(
     mark, border = re.escape(quote), re.escape(delimiter)
     often = f"*{without_return}"
     quoted = f"{mark}[^{mark}]{often}(?:{mark}{mark}[^{mark}]{often}){often}{mark}"
+    plain = f" (?:[^{mark}{border}][^{border}]{often})?|[^{mark}{border} ][^{border}]{often}"
     # Cell by cell from the start of the line: a delimiter and a quote inside a quoted cell begin no cell.
-    fine = f"(?:(?:{quoted} {often}|[^{mark}{border}][^{border}]{often})?{border}){often}"
+    fine = f"(?:(?: ?{quoted} {often}|{plain})?{border}){often}"
     behind = f"(?:[^{mark}{border} ]| +[^{border} ])"  # blanks alone are no loss
-    pattern = text(f"^{fine}{quoted}{behind}")
+    pattern = text(f"^{fine} ?{quoted}{behind}")
     return f"contains(line, {text(quote)}) and {matches.format(line=line, pattern=pattern)}"
 
 

@@ -83,17 +83,20 @@ def _without_return(line: str) -> str:
 
 def _cells_sql(request: ValidationRequest, lines: str, columns: SourceColumns) -> str:
     """Cells between delimiters. One that begins with a quote ends at the next single quote, in which two quotes
-    stand for one; blanks behind it are no part of it."""
+    stand for one; a blank before it and blanks behind it are no part of it."""
     quote, delimiter = request.feed.quote, request.feed.delimiter
     border = re.escape(delimiter)
     cells = f"split(line, {_text(border)}, -1)"
     if quote and request.facts.has_quotes:
         mark = re.escape(quote)
-        cell = f"{border}({mark}(?:[^{mark}]|{mark}{mark})*+{mark} *(?={border}|\\z)|[^{border}]*)"
+        cell = f"{border}( ?{mark}(?:[^{mark}]|{mark}{mark})*+{mark} *(?={border}|\\z)|[^{border}]*)"
         found = f"regexp_extract_all(concat({_text(delimiter)}, line), {_text(cell)}, 1)"
-        inner = f"regexp_replace(cell, {_text(f'^{mark}|{mark} *{chr(92)}z')}, '')"
+        inner = f"regexp_replace(cell, {_text(f'^ ?{mark}|{mark} *{chr(92)}z')}, '')"
         plain = f"replace({inner}, {_text(quote + quote)}, {_text(quote)})"
-        ends = f"startswith(cell, {_text(quote)}) and length(cell) > 1"
+        ends = " or ".join(
+            f"startswith(cell, {_text(begin)}) and length(cell) > {len(begin)}"
+            for begin in (quote, f" {quote}")
+        )
         taken = f"transform({found}, cell -> case when {ends} then {plain} else cell end)"
         cells = f"case when contains(line, {_text(quote)}) then {taken} else {cells} end"
     named = [f"c{i}" for i in range(len(columns.names))] + [f"x{i}" for i in range(columns.overflow)]

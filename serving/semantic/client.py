@@ -6,6 +6,7 @@ import threading
 import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from decimal import Context, Decimal
 from types import TracebackType
 from typing import Any, Self
 
@@ -20,6 +21,8 @@ from serving.semantic.published import (
 from serving.semantic.query import MetricQuery
 from settings.home import Home
 
+# Exact figures have so many places; Postgres gives a zero of its own, or a count that it summed, with none.
+PLACES, WIDE = Decimal("0.0001"), Context(prec=64)
 # The one that readers see, and the former one while its queries end.
 KEPT_ENGINES = 2
 
@@ -124,10 +127,11 @@ class SemanticClient:
             compiled = time.perf_counter()
             rows = snapshot.run(statement, timeout_seconds=timeout_seconds)
             ended = time.perf_counter()
+            formats = {name: engine.catalogue.metrics[name].format for name in query.metrics + parts}
             return QueryResult(
                 columns=statement.columns,
-                rows=rows,
-                formats={name: engine.catalogue.metrics[name].format for name in query.metrics},
+                rows=_alike_everywhere(statement.columns, rows, formats),
+                formats={name: formats[name] for name in query.metrics},
                 publication=snapshot.stamp,
                 statement=statement,
                 compile_seconds=compiled - started,
@@ -150,3 +154,21 @@ class SemanticClient:
                 while len(self._engines) > KEPT_ENGINES:
                     self._engines.popitem(last=False)
             return engine
+
+
+def _alike_everywhere(
+    columns: tuple[str, ...], rows: list[tuple[Any, ...]], formats: dict[str, str]
+) -> list[tuple[Any, ...]]:
+    """The figures in one form, whatever database gave them: counts as int, exact ones with all their places."""
+    counts = [formats.get(column) == "count" for column in columns]
+
+    def alike(value: Any, is_count: bool) -> Any:
+        if not isinstance(value, Decimal):
+            return value
+        if is_count:
+            return int(value)
+        return value.quantize(PLACES, context=WIDE) if int(value.as_tuple().exponent) > -4 else value
+
+    if not any(isinstance(value, Decimal) for row in rows for value in row):
+        return rows
+    return [tuple(map(alike, row, counts)) for row in rows]

@@ -47,6 +47,8 @@ DELIMITED = {
         '"o7","1.5","EUR","2024-05-05 10:00","paid","x"',
         ",,,,,",
         '"",,"",,,""',
+        LINE.format(10, ' "a, ""b"""'),
+        ' "o11", "1.5", "EUR" , "2024-05-05 10:00", "paid", ""',
     ),
     "edge spaces": lines(" o1 , 1.5 ,EUR, 2024-05-05 10:00 ,paid, x "),
     "NUL": lines(LINE.format(1, "x"), LINE.format(2, "a\0b"), LINE.format(3, "x")),

@@ -186,6 +186,23 @@ CASES: tuple[Case, ...] = (
         rejected="text_after_quote",
     ),
     Case(
+        27,
+        "several blanks before an opening quote",
+        "QFILE",
+        {"products.csv": _product('  "tea, green"')},
+        entity="store.products",
+        rejected="blanks_before_quote",
+    ),
+    Case(
+        27,
+        "one blank before an opening quote",
+        "ACCEPT",
+        {"products.csv": _product(' "tea, ""green"""')},
+        entity="store.products",
+        columns=PRODUCT,
+        accepted=(("p1", 'tea, "green"'), ("p2", "plain")),
+    ),
+    Case(
         28,
         "a line end inside quotes",
         "ACCEPT",

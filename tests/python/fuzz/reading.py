@@ -93,7 +93,9 @@ def _json_text(value: Any) -> str | None:
 
 def _delimited(feed: FuzzedFeed, text: str) -> Reading:
     try:
-        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=feed.delimiter))
+        # A blank before a quote is no part of the cell; files with several are refused, and cells are trimmed later.
+        lines = io.StringIO(text, newline="")
+        rows = list(csv.reader(lines, delimiter=feed.delimiter, skipinitialspace=True))
     except csv.Error as error:
         raise UnreadableError from error
     rows = [row for row in rows if row]

@@ -214,6 +214,7 @@ class TestRows:
             (b'1,"a" b', True), (b'1,"a" "b"', True), (b'"1",", ""x"","', False),
             (b'"1",",""x"","', False), (b'1,"a,""b"', False), (b'1,"a,""b"c', True), (b'x"1","y"z', True),
             (b',"""a"""', False), (b'1," "', False), (b'"""","a"b', True), (b'1,o"1"', False), (b'in"side,x"y"', False),
+            (b'1, "a, b"', False), (b'1, "a" b', True), (b' "1", "a"', False), (b' ,"a"b', True), (b' x, "a"b', True),
         ],
     )  # fmt: skip
     def test_text_behind_a_closing_quote_is_not_dropped(

@@ -352,6 +352,29 @@ def test_text_behind_a_closing_quote_costs_a_file_whose_cells_hold_line_ends(
     assert inspect(content, quote="").data_lines == content.count(b"\n") - 1
 
 
+@pytest.mark.parametrize(
+    ("row", "is_refused"),
+    [
+        (b'1,  "x, y",2', True),
+        (b'  "x",1,2', True),
+        (b'1,2,     "x"', True),
+        (b'1, "x, y",2', False),
+        (b' "x",1,2', False),
+        (b'1,wood  "x",2', False),
+        (b'1,"a  ""b""",2', False),
+        (b'1,"a,  ""b""",2', False),
+    ],
+)
+def test_several_blanks_before_a_quote_cost_the_file(inspect: Inspect, row: bytes, is_refused: bool) -> None:
+    """One blank is no part of the cell for our readers; behind more of them the quote means nothing to one."""
+    content = b"a,b,c\n1,2,3\n" + row + b"\n"
+    if is_refused:
+        assert rule_of(inspect, content) == "blanks_before_quote"
+    else:
+        assert inspect(content).data_lines == 2
+    assert inspect(content, quote="").data_lines == 2
+
+
 def test_quotes_inside_a_line_that_balance_there_leave_it_to_the_rows(inspect: Inspect) -> None:
     facts = inspect(b'a,b\n1,5" x 3" board\n2,"fine, ""really"""\n')
     assert facts.has_quotes

@@ -63,6 +63,7 @@ def serving(
     settings: ApiSettings = MANY,
     policy: AccessPolicy | None = None,
     now: datetime = NOW,
+    target: str = "duckdb",
 ) -> Iterator[Api]:
     """An API over a copy of a published file: the sample's is one file that stands alone."""
     home = Home(root).ensure()
@@ -79,6 +80,6 @@ def serving(
         )[1]
         for role in roles.values()
     }
-    app = create_app(home, settings=settings, policy=policy, now=lambda: now)
+    app = create_app(home, target=target, settings=settings, policy=policy, now=lambda: now)
     with TestClient(app, raise_server_exceptions=False) as client:
         yield Api(app, client, home, keys)
