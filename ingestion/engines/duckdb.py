@@ -423,7 +423,12 @@ class DuckDBEngine:
     ) -> tuple[str, SourceColumns]:
         lines = self._read_csv(request, ["line", "rest"], delimiter=NO_DELIMITER, quote="", skip_header=False)
         lines = f"select line from ({lines}) where trim(line, ' ') <> ''"
-        is_object = "case when json_valid(line) then json_type(line) = 'OBJECT' else false end"
+        # Of a name that stands there twice one value would be lost: such a line is no row.
+        each_once = "len(json_keys(line)) = len(list_distinct(json_keys(line)))"
+        is_object = (
+            f"case when json_valid(line) then case json_type(line) when 'OBJECT' then {each_once} else false end"
+            " else false end"
+        )
         found = connection.execute(
             f"select key, min(place) from (select unnest(names) as key, "
             f"generate_subscripts(names, 1) as place "
@@ -475,13 +480,18 @@ def _reading(request: ValidationRequest, work: Callable[[ValidationRequest], Res
 def _telling_kinds(request: ValidationRequest, work: Callable[[ValidationRequest], Result]) -> Result:
     try:
         return work(request)
-    except DATA_ERRORS as error:
+    except duckdb.Error as error:
+        # What the parquet reader's own parts throw arrives as the plain class ("Out of buffer").
+        if not isinstance(error, DATA_ERRORS) and type(error) is not duckdb.Error:
+            raise
         # The engine's message may quote a row of the file, so only its kind is passed on.
         logger.debug("engine failed on %s: %s", request.facts.object_name, type(error).__name__)
         raise DataRejectedError(
             f"{request.feed.where}: {request.facts.object_name!r} cannot be read as {request.feed.format} "
             f"({type(error).__name__})",
-            remedy="check delimiter, quote and format of the feed against the file's first lines",
+            remedy="ask the sender for a correct file and deliver it again"
+            if request.feed.format == "parquet"
+            else "check delimiter, quote and format of the feed against the file's first lines",
             rule="unreadable_file",
         ) from None
 

@@ -76,7 +76,7 @@ def _json_lines(text: str) -> Reading:
         if not line.strip(" "):
             continue
         try:
-            found = json.loads(line)
+            found = json.loads(line, object_pairs_hook=_each_once)
         except ValueError:
             found = None
         objects.append(found if isinstance(found, dict) else None)
@@ -85,6 +85,12 @@ def _json_lines(text: str) -> Reading:
         () if found is None else tuple(_json_text(found.get(name)) for name in names) for found in objects
     ]
     return Reading(names, tuple(rows))
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len({name for name, _ in pairs}) < len(pairs):
+        raise ValueError("a name stands there twice")
+    return dict(pairs)
 
 
 def _json_text(value: Any) -> str | None:

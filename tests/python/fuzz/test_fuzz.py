@@ -24,6 +24,19 @@ def test_mutated_files_are_loaded_whole_or_refused_whole(tmp_path: Path) -> None
     assert not complaints, "\n".join(map(str, complaints))
 
 
+@pytest.mark.parametrize(
+    "seed",
+    [
+        pytest.param(500042, id="a blank before an opening quote"),
+        pytest.param(31402385, id="the parquet reader runs out of buffer"),
+        pytest.param(31402663, id="a name twice in a JSON object"),
+    ],
+)
+def test_files_that_once_went_wrong(seed: int, tmp_path: Path) -> None:
+    complaints = run_seeds([seed], tmp_path / "home")
+    assert not complaints, "\n".join(map(str, complaints))
+
+
 def test_a_seed_gives_the_same_file_everywhere() -> None:
     assert draw_file(17) == draw_file(17)
     assert draw_file(17).content != draw_file(17 + len(FEEDS)).content
