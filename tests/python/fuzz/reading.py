@@ -206,6 +206,8 @@ def _date(_: FuzzedFeed, text: str) -> date | None:
 
 
 def _timestamp(feed: FuzzedFeed, text: str) -> datetime | None:
+    if ":" not in text:
+        raise ValueError("a day is no moment unless the feed's format says so")
     moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
     if moment.date() in SENTINELS:
         return None

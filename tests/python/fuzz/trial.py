@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -221,7 +221,7 @@ def _may_be_bad(feed: FuzzedFeed, reading: Reading, row: Row) -> bool:
             return True
         if value is not None and (has_bounds or column.not_after_arrival or column.vocabulary):
             bounds = (column.minimum, column.maximum)
-            if isinstance(value, datetime) or column.vocabulary or column.at_most_product_of or any(
+            if isinstance(value, date) or column.vocabulary or column.at_most_product_of or any(
                 (bound is not None and (value < bound if place == 0 else value >= bound)) or value == bound
                 for place, bound in enumerate(bounds)
             ):  # fmt: skip
