@@ -34,6 +34,7 @@ class FileFacts:
         has_carriage_return: a carriage return occurs that is not the first half of CR LF.
         is_ascii: every byte is below 0x80.
         has_control_characters: a byte below 0x20 other than tab, LF, CR (or 0x7f) occurs.
+        has_tabs: a tab occurs that is no delimiter.
         has_at_sign: "@" occurs.
         longest_line_bytes: length of the longest physical line; None where it was not measured.
         normalised: what was changed or understood before any row was read, by the names of `FILE_NOTES`.
@@ -56,6 +57,7 @@ class FileFacts:
     has_carriage_return: bool = True
     is_ascii: bool = False
     has_control_characters: bool = True
+    has_tabs: bool = True
     has_at_sign: bool = True
     longest_line_bytes: int | None = None
     normalised: tuple[str, ...] = ()

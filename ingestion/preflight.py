@@ -251,6 +251,7 @@ class _Inspection:
             has_carriage_return=scanner.has_lone_carriage_return,
             is_ascii=scanner.is_ascii,
             has_control_characters=scanner.has_control_characters,
+            has_tabs=scanner.has_tabs and (scanner.has_quotes or "\t" not in self.feed.delimiter),
             has_at_sign=scanner.has_at_sign,
             longest_line_bytes=scanner.longest_line,
         )

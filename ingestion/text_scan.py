@@ -69,6 +69,7 @@ class TextScanner:
         self.has_nul = False
         self.has_lone_carriage_return = False
         self.has_control_characters = False
+        self.has_tabs = False
         self.has_at_sign = False
 
     def scan(self, block: bytes) -> None:
@@ -176,6 +177,7 @@ class TextScanner:
 
     def _find_characters(self, block: bytes, body: Bytes, line_ends: int, has_cr: bool) -> None:
         self.has_at_sign = self.has_at_sign or b"@" in block
+        self.has_tabs = self.has_tabs or b"\t" in block
         if self.has_nul and self.has_control_characters:
             return
         has_nul = b"\0" in block

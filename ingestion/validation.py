@@ -292,6 +292,7 @@ def decoded_facts(request: ValidationRequest) -> FileFacts:
         has_carriage_return=True,
         is_ascii=False,
         has_control_characters=True,
+        has_tabs=True,
         has_at_sign=True,
         longest_line_bytes=None,
     )
@@ -338,6 +339,9 @@ class _Column:
     source: str = "null"  # the file's text
     fault: str = "null"
     notes: list[tuple[str, str]] = field(default_factory=list)  # (condition, note)
+    noted_where: str | None = (
+        None  # without this none of the conditions holds: one comparison in place of many
+    )
 
     @property
     def name(self) -> str:
@@ -561,13 +565,14 @@ class _Builder:
         has_line_ends = self.facts.has_quoted_newline or self.facts.has_carriage_return
         if has_line_ends or self.facts.has_control_characters:
             text = clean
-        else:
+        elif self.facts.has_tabs:
             text = f"case when contains({text}, chr(9)) then {clean} else {text} end"
         longest = max(len(word) for word in BLANK_WORDS)
         # Short numbers are the usual short ids; comparing the first character sets them apart cheaply.
         no_digit = f"({text} < '0' or {text} > ':')"
         blank = f"length({text}) <= {longest} and {no_digit} and {any_of(f'upper({text})', BLANK_WORDS)}"
         column.notes.append((f"t_{column.name} is null and r_{column.name} is not null", "blank_word"))
+        column.noted_where = f"v_{column.name} is distinct from r_{column.name}"
         return f"case when {blank} then null else {text} end"
 
     # ------------------------------------------------------------------ types
@@ -1219,10 +1224,15 @@ class _Builder:
         repeated = f"when _excluded and ({header[0]}) then 'repeated_header' " if header else ""
         if not found:
             return f"case {repeated}end" if repeated else "cast(null as varchar)"
-        some = " or ".join(f"coalesce({condition}, false)" for condition, _ in found)
+        tests = [
+            test
+            for column in self.columns
+            for test in ([column.noted_where] if column.noted_where else [one for one, _ in column.notes])
+        ]
+        some = " or ".join(f"coalesce({test}, false)" for test in tests)
         return (
             f"case {repeated}when _excluded or _rule is not null then null "
-            f"when {some} then concat_ws(' ', {arms}) end"
+            f"when {some} then nullif(concat_ws(' ', {arms}), '') end"
         )
 
 

@@ -34,6 +34,7 @@ def as_one(requests: Sequence[ValidationRequest]) -> ValidationRequest:
         has_edge_spaces=any(found.has_edge_spaces for found in facts),
         has_nul=any(found.has_nul for found in facts),
         has_control_characters=any(found.has_control_characters for found in facts),
+        has_tabs=any(found.has_tabs for found in facts),
         has_at_sign=any(found.has_at_sign for found in facts),
         is_ascii=all(found.is_ascii for found in facts),
         longest_line_bytes=None if None in longest else max(size for size in longest if size is not None),

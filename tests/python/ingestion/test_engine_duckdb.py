@@ -265,7 +265,7 @@ class TestRows:
         known = {
             "has_quotes": False, "has_quoted_newline": False, "has_edge_spaces": False, "has_nul": False,
             "has_carriage_return": False, "is_ascii": True, "has_control_characters": False,
-            "has_at_sign": False, "longest_line_bytes": 200, "data_lines": 5,
+            "has_tabs": False, "has_at_sign": False, "longest_line_bytes": 200, "data_lines": 5,
         }  # fmt: skip
         quick = check(home, feed, content, facts=known)
         assert quick.accepted == careful.accepted
@@ -829,7 +829,7 @@ class TestFormats:
         ]
         plain = {
             "has_edge_spaces": False, "has_nul": False, "is_ascii": True, "has_control_characters": False,
-            "has_at_sign": False, "has_quoted_newline": False, "has_carriage_return": False,
+            "has_tabs": False, "has_at_sign": False, "has_quoted_newline": False, "has_carriage_return": False,
         }  # fmt: skip
         feed = write_feed(home, "store.locations", format="jsonl")
         checked = check(home, feed, "\n".join(lines).encode(), facts=plain)

@@ -96,6 +96,7 @@ def reference_facts(text: str) -> dict[str, Any]:
         "longest_line_bytes": max(len(line.encode()) for line in lines),
         "is_ascii": text.isascii(),
         "has_at_sign": "@" in text,
+        "has_tabs": "\t" in text,
         "has_control_characters": any(
             (ord(character) < 32 and character not in "\t\n\r") or character == "\x7f" for character in text
         ),
