@@ -6,13 +6,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from serving.semantic.engine import DUCKDB, Dialect, Statement
+from serving.semantic.published import Snapshot
 from serving.semantic.query import Value
+
+Argument = Value | tuple[Value, ...]
 
 # dbt builds into `marts`; on Postgres readers get a schema of their own.
 SCHEMAS = {
     True: {"marts": "marts", "quality": "quality"},
     False: {"marts": "published_marts", "quality": "published_quality"},
 }
+# Marts whose rows are groups of customers, with the column that says of how many.
+CUSTOMER_GROUPS = {
+    "fct_cohort_ltv": "mature_customers",
+    "fct_cohort_ltv_weekly": "mature_customers",
+    "mart_cohort_triangle": "cohort_customers",
+    "mart_loyalty_impact": "customers",
+}
+_COLUMNS = """
+    select table_schema, table_name, column_name, lower(data_type) from information_schema.columns
+    where table_schema in ($1, $2) order by table_schema, table_name, ordinal_position
+"""
 
 
 @dataclass(frozen=True)
@@ -21,10 +35,12 @@ class MartQuery:
 
     Attributes:
         marts: the marts that it reads, for the access policy to judge.
-        columns: what a row holds, in order.
+        columns: what a row holds, in order; `expression as name` where it is computed.
         source: what stands behind `from`; the schemas are written `{marts}` and `{quality}`.
-        filters: name of an argument → a condition with one `{}`; it is left out where the argument is not given.
+        filters: name of an argument → a condition with one `{}`; it is left out where the argument is not given. Of an
+            argument with several values all stand in its place, with commas between.
         order: what makes the order of the rows total, so that pages fit together.
+        group_by: columns of which each combination makes one row; empty leaves the rows as they are.
     """
 
     marts: tuple[str, ...]
@@ -32,27 +48,64 @@ class MartQuery:
     source: str
     order: str
     filters: Mapping[str, str] = field(default_factory=dict)
+    group_by: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the columns are called in the answer."""
+        return tuple(column.rpartition(" as ")[2].rpartition(".")[2] for column in self.columns)
 
     def statement(
-        self, dialect: Dialect, arguments: Mapping[str, Value | None], *, limit: int, offset: int
+        self, dialect: Dialect, arguments: Mapping[str, Argument | None], *, limit: int, offset: int
     ) -> Statement:
         """SQL for `limit` rows behind `offset` others, with its values apart.
 
         Raises:
             KeyError: for an argument that the query does not have.
         """
-        given = {name: value for name, value in arguments.items() if value is not None}
-        conditions = [
-            self.filters[name].format(f"${position}") for position, name in enumerate(given, start=1)
-        ]
+        values: list[Value] = []
+        conditions = []
+        for name, argument in arguments.items():
+            if argument is None:
+                continue
+            own = argument if isinstance(argument, tuple) else (argument,)
+            marks = [f"${len(values) + position}" for position in range(1, len(own) + 1)]
+            conditions.append(self.filters[name].format(", ".join(marks)))
+            values += own
         where = f" where {' and '.join(conditions)}" if conditions else ""
+        groups = f" group by {', '.join(self.group_by)}" if self.group_by else ""
         source = self.source.format(**SCHEMAS[dialect is DUCKDB])
-        page = f"limit ${len(given) + 1} offset ${len(given) + 2}"
+        page = f"limit ${len(values) + 1} offset ${len(values) + 2}"
         return Statement(
-            f"select {', '.join(self.columns)} from {source}{where} order by {self.order} {page}",
-            (*given.values(), limit, offset),
-            tuple(column.rpartition(".")[2] for column in self.columns),
+            f"select {', '.join(self.columns)} from {source}{where}{groups} order by {self.order} {page}",
+            (*values, limit, offset),
+            self.names,
         )
+
+
+@dataclass(frozen=True)
+class PublishedMart:
+    """A mart as it is published.
+
+    Attributes:
+        schema: `marts` or `quality`, whatever the database calls it.
+        columns: name → type in the database's words, lower case, in their order.
+    """
+
+    name: str
+    schema: str
+    columns: Mapping[str, str]
+
+
+def published_marts(snapshot: Snapshot, dialect: Dialect) -> dict[str, PublishedMart]:
+    """All marts of a publication by name."""
+    schemas = {own: schema for schema, own in SCHEMAS[dialect is DUCKDB].items()}
+    found: dict[str, dict[str, str]] = {}
+    places: dict[str, str] = {}
+    for schema, mart, column, kind in snapshot.run(Statement(_COLUMNS, tuple(schemas), ())):
+        places[mart] = schemas[schema]
+        found.setdefault(mart, {})[column] = kind
+    return {mart: PublishedMart(mart, places[mart], columns) for mart, columns in sorted(found.items())}
 
 
 INVENTORY_ALERTS = MartQuery(
