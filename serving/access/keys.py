@@ -12,13 +12,13 @@ import os
 import re
 import secrets
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from settings.errors import ConfigurationError, NotFoundError, UsageError
+from settings.errors import AccessError, ConfigurationError, NotFoundError, UsageError
 
 SECRET_BYTES = 32
 TEXT_PATTERN = re.compile(r"tillhouse_(?P<key_id>[0-9a-f]{12})_(?P<secret>[A-Za-z0-9_-]{43})", re.ASCII)
@@ -189,6 +189,29 @@ def require_location(location: str) -> str:
             rule="key_location",
         )
     return location
+
+
+def require_valid(keys: KeyStore, text: str, *, roles: Container[str], now: datetime) -> ApiKey:
+    """The key that somebody shows, where it is valid now and the policy has its role.
+
+    Raises:
+        AccessError: saying why not, and nothing about other keys.
+    """
+    key = keys.find(text.strip())
+    if key is None:
+        raise _refused("this is no key of this server" if text.strip() else "a key is needed")
+    state = key.state(now)
+    if state != "valid":
+        raise _refused(f"the key is {state}")
+    if key.role not in roles:
+        raise _refused("the key's role is gone")
+    return key
+
+
+def _refused(problem: str) -> AccessError:
+    return AccessError(
+        problem, remedy="whoever runs the server makes keys with `tillhouse keys create`", rule="key"
+    )
 
 
 def _digest(secret: str) -> bytes:

@@ -13,6 +13,7 @@ from http import HTTPStatus
 
 from fastapi import FastAPI, Request, Response
 
+from serving.access.answers import Answers
 from serving.access.keys import KeyStore
 from serving.access.policy import AccessPolicy, load_policy
 from serving.api import mart_routes, metric_routes, state_routes
@@ -69,7 +70,7 @@ def create_app(
     """
     settings = settings or ApiSettings.from_environment()
     policy = policy or load_policy()
-    figures = Figures(SemanticClient.open(home, target), policy, settings.timeout_seconds)
+    figures = Figures(Answers(SemanticClient.open(home, target), policy, settings.timeout_seconds))
     callers = Callers(
         KeyStore(home.api_keys), policy, now=now, requests_per_minute=settings.requests_per_minute
     )
@@ -77,7 +78,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        figures.warm_up()
+        figures.answers.warm_up()
         yield
         figures.client.close()
         audit.close()

@@ -13,9 +13,10 @@ from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 
-from serving.access.keys import ApiKey, KeyStore
+from serving.access.keys import ApiKey, KeyStore, require_valid
 from serving.access.policy import AccessPolicy, Role
 from serving.api.problems import ProblemError, problem_of
+from settings.errors import AccessError
 
 SCHEME = "bearer"
 
@@ -52,12 +53,12 @@ class Callers:
             ProblemError: 401 without a valid key, 429 where it has asked too often.
         """
         scheme, _, text = (authorization or "").partition(" ")
-        key = self._keys.find(text.strip()) if scheme.lower() == SCHEME else None
-        if key is None:
-            raise _unauthorised("a key is needed" if not authorization else "this is no key of this server")
-        state = key.state(self._now())
-        if state != "valid" or key.role not in self._policy.roles:
-            raise _unauthorised(f"the key is {state}" if state != "valid" else "the key's role is gone")
+        if authorization and scheme.lower() != SCHEME:
+            raise _unauthorised("this is no key of this server")
+        try:
+            key = require_valid(self._keys, text, roles=self._policy.roles, now=self._now())
+        except AccessError as error:
+            raise _unauthorised(error.problem) from error
         if not self._limiter.hit(self._limit, key.key_id):
             window = self._limiter.get_window_stats(self._limit, key.key_id)
             seconds = max(math.ceil(window.reset_time - time.time()), 1)

@@ -38,7 +38,7 @@ def lifetime_value(
 ) -> CohortPage:
     """Lifetime value and retention of each monthly cohort within 7, 30 or 90 days after the first order."""
     freshness = call.fresh(response, ("ltv", days, system, limit, offset))
-    smallest = call.figures.policy.smallest_group
+    smallest = call.figures.smallest_group
     chosen = {"horizon_days": days, "source_system": system}
     rows, next_offset = call.figures.mart_rows(
         call.caller,

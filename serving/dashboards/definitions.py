@@ -120,6 +120,7 @@ class Card(_Strict):
         not_applied: filters of the dashboard that this figure cannot take; faces say so beside it.
         width, height: on a grid of 24 columns.
         drill: the mart whose rows stand behind the figure.
+        empty: what is said where no row is good news.
     """
 
     name: Slug
@@ -141,6 +142,7 @@ class Card(_Strict):
     width: int = Field(ge=3, le=GRID_COLUMNS)
     height: int = Field(ge=2, le=20)
     drill: Slug | None = None
+    empty: Sentence | None = None
 
     @property
     def result_columns(self) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -21,13 +21,18 @@ _FORMULA_START = re.compile(r"[=+\-@\t\r]")
 
 
 def as_csv(result: QueryResult) -> str:
+    """A result as `csv_text` writes it."""
+    return csv_text(result.columns, result.rows)
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """Comma-separated, with a line of names; no cell is a formula to a spreadsheet. Null is empty."""
     text = io.StringIO()
     writer = csv.writer(
         text
     )  # lines end as RFC 4180 has it: a cell with either of the two characters is quoted
-    writer.writerow(result.columns)
-    writer.writerows([_csv_cell(value) for value in row] for row in result.rows)
+    writer.writerow(columns)
+    writer.writerows([_csv_cell(value) for value in row] for row in rows)
     return text.getvalue()
 
 
