@@ -113,6 +113,8 @@ class _Page:
         days = ", ".join(f"{system} {day}" for system, day in sorted(origin.as_of_dates.items()))
         period = self.filters.period
         chosen = f"{period.start} to {period.end}" if period else "all time"
+        if period and any(card.compare for card in dashboard.cards):
+            chosen += f", compared with {period.previous.start} to {period.previous.end}"
         without = [name for name in FilterName if self.filters.is_set(name) and name not in dashboard.filters]
         st.caption(
             f"Period: {chosen} · last day with orders: {days or 'none'} ·"
@@ -160,7 +162,7 @@ class _Page:
         # Whether more is better is not for a colour to say, and red and green look alike to many.
         st.metric(card.title, written(value, column.format), moved, delta_color="off")
         if self.filters.period and found.previous is not None:
-            st.caption(f"{written(before, column.format)} in the {self.filters.period.days} days before")
+            st.caption(f"from {written(before, column.format)}")
         if value is None:
             st.caption("There is nothing to divide by under these filters.")
 

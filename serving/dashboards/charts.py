@@ -10,7 +10,7 @@ from __future__ import annotations
 import calendar
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any, Final
 
 import altair as alt
@@ -29,6 +29,7 @@ SEQUENTIAL: Final = "blues"
 ORDERED: Final = "viridis"
 MOST_SERIES = len(PALETTE)
 MOST_LABELLED_CELLS = 400
+LEGEND_LETTERS = 46  # in the narrowest place that a legend has to fit into
 MOST_SPREAD = 30
 MOST_TICKS = 8
 LONGEST_NAME = 14  # beside a line; longer ones go into a legend above
@@ -286,25 +287,26 @@ def _heatmap(card: Card, frame: Frame) -> Any:
         ),
         tooltip=_tooltips(frame, [card.encoding.facet, y, x, colour]),
     )
+    facets = 2 if card.encoding.facet else 1
+    # About a number to a column of the grid fits into a line; the legend gives way to the numbers.
+    is_labelled = len(frame.rows) <= MOST_LABELLED_CELLS and len(domain) * facets <= card.width + 2
+    legend = alt.Legend(format=_axis_format(value), orient="top", direction="horizontal", gradientLength=160)
     cells = base.mark_rect(stroke="white", strokeWidth=1).encode(
         color=alt.Color(
             f"{colour}:Q",
             title=value.title,
             scale=alt.Scale(scheme=SEQUENTIAL, zero=True),
-            legend=alt.Legend(format=_axis_format(value), orient="right"),
+            legend=None if is_labelled else legend,
         )
     )
     if frame.grain:
         cells = cells.encode(opacity=alt.condition("datum.is_cut", alt.value(0.55), alt.value(1)))
     layers = [cells]
-    # About a number to a column of the grid fits into a line.
-    facets = 2 if card.encoding.facet else 1
-    if len(frame.rows) <= MOST_LABELLED_CELLS and len(domain) * facets <= card.width + 6:
+    if is_labelled:
         middle = max((row[colour] or 0 for row in frame.rows), default=0) * 0.55
-        short = ".0%" if value.format == "share" else "~s" if value.format == "money" else ",.3~g"
         layers.append(
             base.mark_text(fontSize=10).encode(
-                text=alt.Text(f"{colour}:Q", format=short),
+                text=alt.Text(f"{colour}:Q", format=".0%" if value.format == "share" else ".3~s"),
                 color=alt.condition(f"datum['{colour}'] > {middle}", alt.value("white"), alt.value(INK)),
             )
         )
@@ -365,7 +367,7 @@ def _time_axis(x: str, frame: Frame) -> Any:
     # The marks of the axis are periods that there are: a week begins on its Monday.
     starts = _buckets(frame, x)
     step = -(-len(starts) // MOST_TICKS) or 1
-    ticks = [_milliseconds(start) for start in starts[::step]]
+    ticks = [_moment(start) for start in starts[::step]]
     return alt.X(
         f"{x}:T",
         title=None,
@@ -374,8 +376,9 @@ def _time_axis(x: str, frame: Frame) -> Any:
     )
 
 
-def _milliseconds(day: str) -> int:
-    return int(datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp() * 1000)
+def _moment(day: str) -> alt.DateTime:
+    start = date.fromisoformat(day)
+    return alt.DateTime(year=start.year, month=start.month, date=start.day, utc=True)
 
 
 def _number_axis(x: str, frame: Frame) -> Any:
@@ -472,8 +475,15 @@ def _colour(
         f"{name}:N",
         title=None,
         scale=alt.Scale(domain=names, range=colours),
-        legend=alt.Legend(orient="top", direction="horizontal", columns=4) if legend else None,
+        legend=alt.Legend(orient="top", direction="horizontal", columns=_legend_columns(names))
+        if legend
+        else None,
     )
+
+
+def _legend_columns(names: Sequence[str]) -> int:
+    longest = max((len(str(name)) for name in names), default=1)
+    return max(1, min(4, LEGEND_LETTERS // longest))
 
 
 def _tooltips(frame: Frame, names: Sequence[str | None]) -> list[Any]:
@@ -494,7 +504,7 @@ def _mark_format(column: Column, rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _axis_format(column: Column) -> str:
-    return {"share": ".0%", "money": "~s", "count": "~s", "quantity": "~s"}.get(column.format, ",.2~f")
+    return {"share": ".1~%", "money": "~s", "count": "~s", "quantity": "~s"}.get(column.format, ",.2~f")
 
 
 def _sized(chart: Any, card: Card, *, height: int | None = None, right: int = 10) -> Any:

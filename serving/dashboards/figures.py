@@ -150,7 +150,8 @@ def _mart_column(name: str, mart: PublishedMart, function: tuple[str, str] | Non
     kind = mart.columns.get(function[1] if function else name, "")
     if function and function[0] == "count":
         kind = "bigint"
-    return Column(name, name.replace("_", " ").capitalize(), _format(name, kind))
+    label = name.replace("_", " ").capitalize().replace("Clv", "CLV").replace("Yoy", "Year-over-year")
+    return Column(name, label, _format(name, kind))
 
 
 def _format(name: str, kind: str) -> str:  # noqa: PLR0911  (one line a type)
@@ -159,11 +160,13 @@ def _format(name: str, kind: str) -> str:  # noqa: PLR0911  (one line a type)
     if kind in {"integer", "bigint", "hugeint"}:
         return "count"
     if kind.startswith(("decimal", "numeric")):
+        if "hours" in name.split("_"):
+            return "hours"
         return "quantity" if name in _QUANTITIES else "money"
     if kind.startswith("double"):
         if name.endswith(("_rate", "_share")):
             return "share"
-        return "days" if name == "days_of_cover" else "hours" if name.endswith("hours") else "number"
+        return "days" if name == "days_of_cover" else "hours" if "hours" in name.split("_") else "number"
     if kind == "date":
         return "date"
     if kind.startswith("timestamp"):
