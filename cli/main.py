@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from cli import access, doctor, ledger, metrics, privacy, quarantine, runs, serve
+from cli import access, dashboards, doctor, ledger, metrics, privacy, quarantine, runs, serve, up
 from cli.rendering import plain
 from settings.errors import ConfigurationError, ExitCode, TillhouseError
 from settings.home import keep_files_private
@@ -20,6 +20,7 @@ EPILOG = """\
 \b
 Begin with:  tillhouse demo          a sample company, from files to tested marts
 Then:        tillhouse status        what has been delivered, what failed
+             tillhouse up            dashboards, metrics API and Dagster in the browser
              tillhouse run --help    your own files
 Every command has examples: tillhouse COMMAND --help
 
@@ -46,6 +47,7 @@ EXTRAS = {
     "metricflow": "serving",
     "metricflow_semantics": "serving",
     "psycopg2": "postgres",
+    "streamlit": "dashboards",
     "uvicorn": "serving",
 }
 
@@ -75,6 +77,8 @@ app.add_typer(access.access_app, name="access")
 app.add_typer(access.keys_app, name="keys")
 doctor.register(app)
 serve.register(app)
+dashboards.register(app)
+up.register(app)
 
 
 @app.callback()

@@ -199,6 +199,7 @@ def _summarise(home: Home, outcome: RunOutcome, seconds: float) -> None:
         _headlines(home, row.as_of_date, row.target)
         say(f"published in {seconds:.1f} s")
     say("\nWhat to look at next:")
+    say("  tillhouse up                 dashboards, metrics API and Dagster, on one page of links")
     if row.files_rejected:
         say("  tillhouse status             names the rejected files and what to do about each")
     else:

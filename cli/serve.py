@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Annotated
 
 import typer
@@ -11,6 +10,7 @@ from cli.options import DEFAULT_TARGET, Target
 from cli.rendering import say
 from settings.errors import ExitCode
 from settings.home import Home
+from settings.network import is_loopback
 
 DEFAULT_PORT = 8484
 
@@ -48,11 +48,3 @@ def serve(*, host: Host = "127.0.0.1", port: Port = DEFAULT_PORT, target: Target
     # Its own lines would hold paths, and paths hold ids of customers; logs/api_audit.jsonl has a line per call.
     uvicorn.run(app, host=host, port=port, access_log=False, log_level="warning", server_header=False)
     return int(ExitCode.OK)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address is of this machine alone."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

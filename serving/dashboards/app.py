@@ -37,7 +37,7 @@ from serving.dashboards.selection import (
     read_address,
     read_period,
 )
-from serving.dashboards.sign_in import LOCAL_ROLE, Doorkeeper, require_safe
+from serving.dashboards.sign_in import Doorkeeper, require_safe
 from serving.semantic import SemanticClient
 from serving.semantic.formats import csv_text
 from settings.errors import (
@@ -261,12 +261,11 @@ def main(arguments: Sequence[str]) -> None:
     """One turn of a session."""
     words = argparse.ArgumentParser()
     words.add_argument("--target", default="duckdb")
-    words.add_argument("--role", default=LOCAL_ROLE)
-    words.add_argument("--sign-in", action="store_true")
+    # Without a role everybody is asked for a key.
+    words.add_argument("--role")
     chosen = words.parse_args(arguments)
     st.set_page_config(page_title="tillhouse", page_icon=str(ICON), layout="wide")
-    local_role = None if chosen.sign_in else chosen.role
-    _told(partial(_turn, chosen.target, local_role))
+    _told(partial(_turn, chosen.target, chosen.role))
 
 
 def _turn(target: str, local_role: str | None) -> None:

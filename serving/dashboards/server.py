@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from serving.access.policy import load_policy
-from serving.dashboards.sign_in import LOCAL_ROLE, require_safe
+from serving.dashboards.sign_in import require_safe
 
 APP = Path(__file__).with_name("app.py")
-DEFAULT_PORT = 8501
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 
@@ -25,10 +24,10 @@ class Start:
         local_role: of everybody who comes; None asks for keys.
     """
 
-    host: str = "127.0.0.1"
-    port: int = DEFAULT_PORT
-    target: str = "duckdb"
-    local_role: str | None = LOCAL_ROLE
+    host: str
+    port: int
+    target: str
+    local_role: str | None
 
     def command(self) -> list[str]:
         """The command that serves the dashboards.
@@ -45,5 +44,5 @@ class Start:
             *(hosts if self.local_role is not None else []),
             "--",
             "--target", self.target,
-            *(["--role", self.local_role] if self.local_role is not None else ["--sign-in"]),
+            *(["--role", self.local_role] if self.local_role is not None else []),
         ]  # fmt: skip

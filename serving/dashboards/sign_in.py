@@ -7,7 +7,6 @@ again at every turn, so that a revoked key ends at once.
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,8 +14,7 @@ from serving.access.answers import Viewer
 from serving.access.keys import KeyStore, require_valid
 from serving.access.policy import AccessPolicy, RowRule
 from settings.errors import UsageError
-
-LOCAL_ROLE = "analyst"
+from settings.network import is_loopback
 
 
 @dataclass(frozen=True)
@@ -75,11 +73,3 @@ def require_safe(host: str, policy: AccessPolicy, local_role: str | None) -> Non
             remedy="add --sign-in, or name another role",
             rule="sign_in",
         )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address is of this machine alone; an empty one is every address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

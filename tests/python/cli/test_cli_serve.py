@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 from conftest import SampleRun
 
-from cli.serve import is_loopback
 from settings.home import HOME_VARIABLE, PROJECT_ROOT, Home
+from settings.network import is_loopback
 
 START_SECONDS = 120
 
