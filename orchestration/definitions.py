@@ -15,6 +15,7 @@ from ingestion.feed import Feed, feeds_path, load_feeds
 from ingestion.landing import open_store
 from orchestration.assets import WarehouseRun, dbt_assets, ingestion_assets, landing_assets, published_asset
 from orchestration.dbt_runner import BuildSettings, DbtRunner
+from orchestration.exposures import face_assets
 from settings.errors import TillhouseError
 from settings.home import Home, keep_files_private
 
@@ -67,6 +68,7 @@ def build_definitions(
             ingestion_assets(feeds),
             dbt_assets(manifest, runner),
             published_asset(manifest),
+            *face_assets(manifest),
         ],
         jobs=[daily, full_refresh, reload, weekly_checks],
         schedules=[
