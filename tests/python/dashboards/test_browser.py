@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from conftest import SampleRun
-from playwright.sync_api import Locator, Page, sync_playwright
+from playwright.sync_api import Locator, Page, expect, sync_playwright
 
 from serving.dashboards.definitions import Chart, FilterName, load_dashboards
 from serving.dashboards.figures import written
@@ -30,7 +30,7 @@ DASHBOARDS = load_dashboards()
 SHOWN_DAYS = 91  # the period of a page that names none
 # Streamlit looks for its own server below the page's path first, and then where it is.
 PROBE = re.compile(r"/_stcore/(health|host-config)$")
-MILLISECONDS = 15_000
+MILLISECONDS = 60_000
 
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="no Chromium is installed: `apt-get install chromium` and these tests run"
@@ -62,11 +62,11 @@ class Reader:
     def wait(self) -> None:
         """Until the page is as it stays."""
         self.page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for(
-            timeout=MILLISECONDS
+            state="attached", timeout=MILLISECONDS
         )
         self.page.get_by_role("heading", level=1).first.wait_for(timeout=MILLISECONDS)
-        self.page.locator("[data-testid=stSkeleton], [data-stale=true]").first.wait_for(
-            state="detached", timeout=MILLISECONDS
+        expect(self.page.locator("[data-testid=stSkeleton], [data-stale=true]")).to_have_count(
+            0, timeout=MILLISECONDS
         )
 
     def card(self, dashboard: str, card: str) -> Locator:
@@ -135,7 +135,7 @@ def test_every_page_shows_all_its_cards_with_the_figures_of_the_semantic_layer(
                 timeout=MILLISECONDS
             )
         else:
-            place.locator("[data-testid=stVegaLiteChart] canvas").first.wait_for(timeout=MILLISECONDS)
+            place.locator("[data-testid=stVegaLiteChart] .marks").first.wait_for(timeout=MILLISECONDS)
     errors = reader.page.locator("[data-testid=stAlertContentError], [data-testid=stAlertContentWarning]")
     assert errors.count() == 0, errors.all_inner_texts()
 
