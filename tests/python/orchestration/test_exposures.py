@@ -69,11 +69,10 @@ def test_lineage_in_dagster_runs_from_a_file_to_a_chart(manifest: dict[str, Any]
     graph = build_definitions(manifest, load_feeds(SAMPLE_FEEDS, Home(tmp_path))).resolve_asset_graph()
     inventory = dg.AssetKey(["faces", "dashboard_inventory_alerts"])
     upstream = dg.AssetSelection.assets(inventory).upstream().resolve(graph)
-    assert {
-        dg.AssetKey(["landing", "store_inventory"]),
-        dg.AssetKey(["marts", "mart_inventory_alerts"]),
-    } <= upstream
-    assert dg.AssetKey(["landing", "store_payments"]) not in upstream
+    raw = dg.AssetKey(["raw", "store_inventory"])
+    assert {raw, dg.AssetKey(["marts", "mart_inventory_alerts"])} <= upstream
+    assert graph.get(raw).parent_keys == {dg.AssetKey(["landing", "store_inventory"])}
+    assert dg.AssetKey(["raw", "store_customers"]) not in upstream
     node = graph.get(inventory)
     assert node.group_name == "faces"
     assert node.owners == ["inventory-planning@tillhouse.example"]
