@@ -8,7 +8,7 @@ ENGINES_READY := $(VENV)/.engines-ready
 PACKAGES := cli settings sample_data ingestion orchestration serving bench
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types sql-lint unit test-engines format lock docs bench soak soak-files soak-marts slim-ci clean
+.PHONY: help setup demo test lint types sql-lint unit test-engines format lock docs bench screenshots soak soak-files soak-marts slim-ci clean
 
 help:  ## say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -68,6 +68,9 @@ docs: setup  ## write dbt's documentation of the models into target/ (dbt docs s
 
 bench: setup  ## measure; ORDERS=1000000 by default, see bench/README.md
 	$(BIN)/python -m bench --orders $${ORDERS:-1000000}
+
+screenshots: setup  ## take the pictures of the dashboards in docs/images; needs a published demo and Chromium
+	$(BIN)/python -m bench.screenshots
 
 soak: soak-files soak-marts  ## both of the following, with what was never drawn before; SEED=<n> repeats one
 

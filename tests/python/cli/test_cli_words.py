@@ -66,6 +66,8 @@ def test_all_commands_that_the_guide_names_are_there() -> None:
             ("query",),
             ("metrics", "explain"),
             ("serve",),
+            ("dashboards",),
+            ("up",),
             ("metrics", "compare"),
             ("erase",),
             ("retention",),

@@ -12,7 +12,7 @@ from serving.access.policy import load_policy
 from serving.dashboards.boards import Boards
 from serving.semantic import SemanticClient
 
-from .board_server import Metrics
+from .metrics import Metrics
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ from serving.dashboards.questions import Filters
 from serving.dashboards.sign_in import Doorkeeper, require_safe
 from settings.errors import AccessError, NotFoundError, UsageError
 
-from .board_server import Metrics
+from .metrics import Metrics
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 POLICY = yaml.safe_load(POLICY_FILE.read_text(encoding="utf-8"))

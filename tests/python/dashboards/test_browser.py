@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import re
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,28 +12,21 @@ from urllib.parse import urlsplit
 
 import pytest
 from conftest import SampleRun
-from playwright.sync_api import Locator, Page, expect, sync_playwright
+from playwright.sync_api import Locator, Page, sync_playwright
 
+from bench.browsing import CHROMIUM, MILLISECONDS, NO_CHROMIUM, dashboards_of, launch, settle
 from serving.dashboards.definitions import Chart, FilterName, load_dashboards
 from serving.dashboards.figures import written
 from serving.semantic import Filter, Grain, MetricQuery, Operator
 
-from .board_server import Metrics, dashboards_of
+from .metrics import Metrics
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-ARGUMENTS = (
-    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
-    "--disable-sync", "--no-first-run",
-)  # fmt: skip
 DASHBOARDS = load_dashboards()
 SHOWN_DAYS = 91  # the period of a page that names none
 # Streamlit looks for its own server below the page's path first, and then where it is.
 PROBE = re.compile(r"/_stcore/(health|host-config)$")
-MILLISECONDS = 60_000
 
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="no Chromium is installed: `apt-get install chromium` and these tests run"
-)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=NO_CHROMIUM)
 
 
 @dataclass
@@ -49,7 +41,7 @@ class Reader:
     def open(self, path: str = "") -> None:
         """Go to an address as if it had been typed."""
         self.page.goto(f"{self.address}/{path}")
-        self.wait()
+        settle(self.page)
 
     def turn_to(self, title: str) -> None:
         """Go to a page by its link at the side."""
@@ -57,17 +49,7 @@ class Reader:
             has_text=re.compile(f"{re.escape(title)}$")
         ).click()
         self.page.get_by_role("heading", level=1, name=title, exact=True).wait_for(timeout=MILLISECONDS)
-        self.wait()
-
-    def wait(self) -> None:
-        """Until the page is as it stays."""
-        self.page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for(
-            state="attached", timeout=MILLISECONDS
-        )
-        self.page.get_by_role("heading", level=1).first.wait_for(timeout=MILLISECONDS)
-        expect(self.page.locator("[data-testid=stSkeleton], [data-stale=true]")).to_have_count(
-            0, timeout=MILLISECONDS
-        )
+        settle(self.page)
 
     def card(self, dashboard: str, card: str) -> Locator:
         return self.page.locator(f".st-key-card-{dashboard}-{card}")
@@ -86,7 +68,7 @@ def address(sample_run: SampleRun, tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.fixture(scope="module")
 def reader(address: str) -> Iterator[Reader]:
     with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
+        browser = launch(play)
         page = browser.new_page(viewport={"width": 1280, "height": 1000}, timezone_id="America/Los_Angeles")
         found = Reader(page, address)
 

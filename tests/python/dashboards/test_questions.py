@@ -17,7 +17,7 @@ from serving.dashboards.questions import Filters, Period, ask, grain_of, rows_be
 from serving.semantic import Grain, MetricQuery
 from settings.errors import UsageError
 
-from .board_server import Metrics
+from .metrics import Metrics
 
 REVENUE_SQL = """
     select sum(gross_revenue), sum(discounts), sum(refunds), sum(net_revenue) from marts.fct_revenue_daily

@@ -63,9 +63,9 @@ def test_lineage_runs_from_the_files_of_a_feed_to_what_is_published(definitions:
     assert raw.parent_keys == {dg.AssetKey(["landing", "store_payments"])}
 
 
-def test_only_the_files_themselves_are_made_by_others(definitions: dg.Definitions) -> None:
+def test_only_files_and_faces_are_made_by_others(definitions: dg.Definitions) -> None:
     graph = definitions.resolve_asset_graph()
-    assert {key.path[0] for key in graph.external_asset_keys} == {"landing"}
+    assert {key.path[0] for key in graph.external_asset_keys} == {"landing", "faces"}
 
 
 def test_every_public_mart_and_the_published_warehouse_have_a_freshness_policy(
