@@ -11,6 +11,7 @@ import calendar
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from itertools import pairwise
 from typing import Any, Final
 
 import altair as alt
@@ -31,6 +32,7 @@ MOST_SERIES = len(PALETTE)
 MOST_LABELLED_CELLS = 400
 LEGEND_LETTERS = 46  # in the narrowest place that a legend has to fit into
 MOST_SPREAD = 30
+SMALLEST_GAP = 0.06  # of the axis; a line of text is about as high
 MOST_TICKS = 8
 LONGEST_NAME = 14  # beside a line; longer ones go into a legend above
 FONT = "Source Sans, sans-serif"  # comes with Streamlit
@@ -179,9 +181,10 @@ def _line(card: Card, frame: Frame) -> Any:
     ordered = colour is not None and frame.columns[colour].format == "date"
     names = _series(frame, colour)
     # A name at the end of each line reads better than a legend, where there is room for names.
-    is_short = max((len(str(name)) for name in names), default=0) <= LONGEST_NAME
-    labelled = colour is not None and len(names) <= MOST_SERIES and is_short and not ordered
     rows = _in_series(frame.rows, x, colour)
+    is_short = max((len(str(name)) for name in names), default=0) <= LONGEST_NAME
+    has_room = len(names) <= MOST_SERIES and is_short and _ends_are_apart(rows, y)
+    labelled = colour is not None and has_room and not ordered
     encoded = alt.Chart(alt.InlineData(values=rows)).encode(
         x=_time_axis(x, frame) if x == str(frame.grain) else _number_axis(x, frame),
         y=alt.Y(
@@ -205,8 +208,7 @@ def _line(card: Card, frame: Frame) -> Any:
     if labelled:
         last = encoded.transform_filter("datum.is_last")
         layers.append(last.mark_text(align="left", dx=8, fontSize=12).encode(text=f"{colour}:N"))
-    room = 8 + 7 * max((len(str(name)) for name in names), default=0) if labelled else 10
-    return _sized(alt.layer(*layers), card, right=room)
+    return _sized(alt.layer(*layers), card)
 
 
 def _bar(card: Card, frame: Frame) -> Any:
@@ -422,6 +424,13 @@ def _in_series(rows: Sequence[dict[str, Any]], x: str, colour: str | None) -> li
     return [{"is_cut": False, **row, "is_last": ends.get(row.get(colour or "")) == row[x]} for row in rows]
 
 
+def _ends_are_apart(rows: Sequence[Mapping[str, Any]], y: str) -> bool:
+    """Whether names at the ends of the lines would not lie over one another."""
+    ends = sorted(row[y] for row in rows if row["is_last"] and row[y] is not None)
+    tallest = max((row[y] for row in rows if row[y] is not None), default=0)
+    return all(later - former >= SMALLEST_GAP * tallest for former, later in pairwise(ends))
+
+
 def _value_title(value: Column) -> str:
     """The unit of an axis; what is drawn stands above the chart already. Counts and per cents speak for themselves."""
     return value.label if value.format == "number" else UNITS.get(value.format, "")
@@ -507,11 +516,11 @@ def _axis_format(column: Column) -> str:
     return {"share": ".1~%", "money": "~s", "count": "~s", "quantity": "~s"}.get(column.format, ",.2~f")
 
 
-def _sized(chart: Any, card: Card, *, height: int | None = None, right: int = 10) -> Any:
+def _sized(chart: Any, card: Card, *, height: int | None = None) -> Any:
     """The chart as wide as its place."""
     return chart.properties(
         height=height or card.height * GRID_ROW_PIXELS,
         width="container",
-        padding={"left": 5, "right": right, "top": 5, "bottom": 5},
+        padding={"left": 5, "right": 10, "top": 5, "bottom": 5},
         autosize=alt.AutoSizeParams(type="fit-x", contains="padding"),
     )
