@@ -38,9 +38,9 @@ def dashboards(
     role: RoleOption = DEFAULT_ROLE,
     sign_in: SignIn = False,
 ) -> int:
-    """Show the dashboards until Ctrl-C, to whoever uses this machine or, with --sign-in, to holders of keys.
+    """Show the dashboards until Ctrl-C.
 
-    They show what is published, and take up each new publication by themselves. On an address that others can reach
+    They are for whoever uses this machine or, with --sign-in, for holders of keys. They show what is published, and take up each new publication by themselves. On an address that others can reach
     they start with --sign-in only.
 
     \b

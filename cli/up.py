@@ -46,9 +46,9 @@ def up(
     dagster_port: DagsterPort = DAGSTER_PORT,
     target: Target = DEFAULT_TARGET,
 ) -> int:
-    """Start dashboards, metrics API and Dagster's web pages for this machine alone, until Ctrl-C.
+    """Start dashboards, metrics API and Dagster, until Ctrl-C.
 
-    One page links them and says which is ready. Their logs are in TILLHOUSE_HOME/logs.
+    They listen on this machine alone. One page links them and says which is ready. Their logs are in TILLHOUSE_HOME/logs.
 
     \b
     Examples:  tillhouse up

@@ -110,7 +110,10 @@ def group_owners(groups: Path = GROUPS) -> dict[str, dict[str, str]]:
 
 
 def face_assets(manifest: Mapping[str, Any]) -> list[dg.AssetSpec]:
-    """Each exposure of the manifest as an asset below its marts; nothing here makes it, faces ask when somebody looks."""
+    """Each exposure of the manifest as an asset below its marts.
+
+    Nothing here makes them: faces ask when somebody looks.
+    """
     nodes = {**manifest["nodes"], **manifest["sources"]}
     return [
         dg.AssetSpec(

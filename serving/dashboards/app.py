@@ -145,6 +145,8 @@ class _Page:
                 f"{found.answer.suppressed_rows} groups are left out:"
                 f" fewer than {self.boards.answers.policy.smallest_group} customers share them."
             )
+        if found.answer.is_cut and card.limit is None:
+            st.caption(f"Only the first {len(found.answer.rows):,} rows are here: choose more filters.")
         # What the whole page does not take is said once, above.
         own = [name for name in found.question.not_applied if name in dashboard.filters]
         if own:

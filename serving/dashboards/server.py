@@ -5,6 +5,7 @@ What never differs is in `.streamlit/config.toml` beside `app.py`, which Streaml
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +35,10 @@ class Start:
 
         Raises:
             UsageError, NotFoundError: see `require_safe`.
+            ModuleNotFoundError: when Streamlit is not installed.
         """
+        if importlib.util.find_spec("streamlit") is None:
+            raise ModuleNotFoundError("streamlit is not installed", name="streamlit")
         require_safe(self.host, load_policy(), self.local_role)
         # A page elsewhere that points its own name at this machine is turned away; behind a proxy names are its own.
         hosts = [word for name in LOOPBACK_NAMES for word in ("--server.allowedHosts", name)]

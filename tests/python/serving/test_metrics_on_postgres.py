@@ -6,6 +6,7 @@ import io
 import json
 import shutil
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,10 @@ from test_metrics_equal_marts import CASES
 
 from orchestration.publish_postgres import reader_schema
 from orchestration.semantic_manifest import for_readers
+from serving.access.answers import Answers, Viewer
+from serving.access.policy import load_policy
+from serving.dashboards.boards import Boards
+from serving.dashboards.questions import Filters, Period
 from serving.semantic import Filter, Grain, MetricQuery, Operator, SemanticClient
 from serving.semantic.engine import Statement
 from settings.errors import NotFoundError, UnavailableError
@@ -148,6 +153,32 @@ def told(answer: Any) -> Any:
     body = answer.json()
     freshness = {name: body.get("freshness", {}).get(name) for name in ("as_of_dates", "newest_batch")}
     return {**body, "freshness": freshness}
+
+
+def test_cards_that_show_rows_show_the_same(client: SemanticClient, embedded: SemanticClient) -> None:
+    policy = load_policy()
+    analyst = Viewer(policy.role("analyst"))
+    server, file = (Boards(Answers(one, policy, 60)) for one in (client, embedded))
+    server.require_published()
+    last_day = max(file.answers.origin().as_of_dates.values())
+    filters = Filters(Period(last_day - timedelta(days=90), last_day), systems=("store",))
+    shown = 0
+    for dashboard in server.dashboards:
+        for card in dashboard.cards:
+            if card.mart is None:
+                continue
+            found, expected = (one.card(analyst, dashboard, card, filters).answer for one in (server, file))
+            assert sorted(map(str, found.rows)) == sorted(map(str, expected.rows)), (
+                f"{dashboard.name}.{card.name}"
+            )
+            shown += len(found.rows)
+    assert shown > 100
+    home = server.dashboards[0]
+    behind = [
+        one.rows(analyst, home, home.card("orders"), filters, limit=10_000).answer for one in (server, file)
+    ]
+    assert behind[0].rows
+    assert sorted(map(str, behind[0].rows)) == sorted(map(str, behind[1].rows))
 
 
 HOSTILE = ("'", "' or '1'='1", "\\", "%", "%s", "%(1)s", "$1", "; drop table x --", "tillhouse value 0")
