@@ -40,8 +40,8 @@ def dashboards(
 ) -> int:
     """Show the dashboards until Ctrl-C.
 
-    They are for whoever uses this machine or, with --sign-in, for holders of keys. They show what is published, and take up each new publication by themselves. On an address that others can reach
-    they start with --sign-in only.
+    They are for whoever uses this machine or, with --sign-in, for holders of keys. They show what is published, and
+    take up each new publication by themselves. On an address that others can reach they start with --sign-in only.
 
     \b
     Examples:  tillhouse dashboards

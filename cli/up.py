@@ -48,7 +48,8 @@ def up(
 ) -> int:
     """Start dashboards, metrics API and Dagster, until Ctrl-C.
 
-    They listen on this machine alone. One page links them and says which is ready. Their logs are in TILLHOUSE_HOME/logs.
+    They listen on this machine alone. One page links them and says which is ready; their logs are in
+    TILLHOUSE_HOME/logs.
 
     \b
     Examples:  tillhouse up

@@ -54,9 +54,9 @@ PERIOD_COLUMNS = {
 # Metrics over these tell the state at the as-of date, everything up to a day, or cohorts: no period is cut out of them.
 TABLES_WITHOUT_PERIOD = frozenset(
     {
-        "marts.dim_customer", "marts.fct_cohort_ltv", "marts.fct_cohort_ltv_weekly", "marts.fct_customer_metrics",
-        "marts.mart_churn_indicators", "marts.mart_customer_lifetime_value", "marts.mart_customer_segments",
-        "marts.mart_inventory_latest", "marts.mart_location_performance", "quality.quality_feed_freshness",
+        "dim_customer", "fct_cohort_ltv", "fct_cohort_ltv_weekly", "fct_customer_metrics",
+        "mart_churn_indicators", "mart_customer_lifetime_value", "mart_customer_segments",
+        "mart_inventory_latest", "mart_location_performance", "quality_feed_freshness",
     }
 )  # fmt: skip
 # They look at the period before as well, which a condition on days would take away.
@@ -239,7 +239,9 @@ def filters_of_metrics(
 
 def follows_period(metric: MetricInfo) -> bool:
     """Whether a figure can be told of a period alone."""
-    return not (metric.tables & TABLES_WITHOUT_PERIOD) and metric.name not in METRICS_WITHOUT_PERIOD
+    # Readers of Postgres have schemas of their own.
+    names = {table.rpartition(".")[2] for table in metric.tables}
+    return not names & TABLES_WITHOUT_PERIOD and metric.name not in METRICS_WITHOUT_PERIOD
 
 
 def filters_of_mart(mart: PublishedMart) -> frozenset[FilterName]:
