@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import re
 import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
@@ -16,7 +17,7 @@ import streamlit as st
 from serving.access.answers import Answer, Answers, Viewer
 from serving.access.keys import KeyStore
 from serving.access.policy import load_policy
-from serving.dashboards.boards import Boards, CardAnswer, Choices
+from serving.dashboards.boards import Boards, CardAnswer, Choices, Sight
 from serving.dashboards.charts import draw
 from serving.dashboards.definitions import AUTO, GRID_COLUMNS, Card, Chart, Dashboard, FilterName
 from serving.dashboards.figures import (
@@ -55,6 +56,7 @@ logger = logging.getLogger(__name__)
 ICON = Path(__file__).with_name("icon.svg")
 QUERY_SECONDS = 30
 SHOWN_ROWS = 1_000
+MARKDOWN = re.compile(r"[\\`*_{}\[\]()<>#+!|~$:-]")
 KEY, CHOSEN, WRITTEN, PROBLEMS = "key", "chosen", "written address", "address problems"
 NOT_APPLIED_WHY = {
     FilterName.PERIOD: "it tells the state at the as-of date, or whole cohorts",
@@ -74,9 +76,12 @@ ICONS = {
 class _Page:
     """One turn of a session: who looks, and what was chosen."""
 
-    def __init__(self, boards: Boards, viewer: Viewer, choices: Choices, selection: Selection) -> None:
+    def __init__(
+        self, boards: Boards, viewer: Viewer, sight: Sight, choices: Choices, selection: Selection
+    ) -> None:
         self.boards = boards
         self.viewer = viewer
+        self.sight = sight
         self.choices = choices
         self.selection = selection
         self.filters = selection.filters(choices)
@@ -87,8 +92,8 @@ class _Page:
         st.markdown(f"**{dashboard.question}** {dashboard.description}")
         self._origin(dashboard)
         for problem in st.session_state.get(PROBLEMS, []):
-            st.warning(f"The address of this page: {problem}.", icon=":material/link_off:")
-        shown = self.boards.shown(self.viewer, dashboard)
+            st.warning(f"The address of this page: {_plain(problem)}.", icon=":material/link_off:")
+        shown = self.sight.shown(dashboard)
         if not shown:
             st.info(
                 f"Your role {self.viewer.role.name} may see nothing of this page.", icon=":material/lock:"
@@ -106,7 +111,7 @@ class _Page:
         if hidden and shown:
             with st.expander(f"{len(hidden)} more for other roles", icon=":material/lock:"):
                 for card in hidden:
-                    st.markdown(f"**{card.title}**: {self.boards.hidden(self.viewer, card)}.")
+                    st.markdown(f"**{card.title}**: {self.sight.hidden(dashboard, card)}.")
 
     def _origin(self, dashboard: Dashboard) -> None:
         origin = self.boards.answers.origin()
@@ -277,7 +282,7 @@ def _turn(target: str, local_role: str | None) -> None:
     viewer = _admitted(door)
     if viewer is None:
         return
-    choices = boards.choices(viewer)
+    choices, sight = boards.choices(viewer), boards.sight(viewer)
     ready: list[_Page] = []  # what a page shows is known when it is known which page it is
     pages = [
         st.Page(
@@ -287,7 +292,7 @@ def _turn(target: str, local_role: str | None) -> None:
             icon=f":material/{ICONS.get(dashboard.name, 'monitoring')}:",
             default=dashboard is boards.dashboards[0],
             # The address of a hidden page works and says why there is nothing on it.
-            visibility="visible" if boards.shown(viewer, dashboard) else "hidden",
+            visibility="visible" if sight.shown(dashboard) else "hidden",
         )
         for dashboard in boards.dashboards
     ]
@@ -295,8 +300,8 @@ def _turn(target: str, local_role: str | None) -> None:
     by_name = {dashboard.name: dashboard for dashboard in boards.dashboards}
     dashboard = by_name[current.url_path or boards.dashboards[0].name]
     selection = _chosen(choices, dashboard)
-    _who(door, viewer, boards)
-    ready.append(_Page(boards, viewer, choices, selection))
+    _who(door, viewer, [one.title for one in boards.dashboards if not sight.shown(one)])
+    ready.append(_Page(boards, viewer, sight, choices, selection))
     current.run()
 
 
@@ -334,9 +339,9 @@ def _admitted(door: Doorkeeper) -> Viewer | None:
         return None
 
 
-def _who(door: Doorkeeper, viewer: Viewer, boards: Boards) -> None:
+def _who(door: Doorkeeper, viewer: Viewer, hidden: Sequence[str]) -> None:
+    """Who looks, and the titles of the pages that the role may see nothing of."""
     with st.sidebar:
-        hidden = [one.title for one in boards.dashboards if not boards.shown(viewer, one)]
         st.caption(f"You see this as **{viewer.role.name}**. {viewer.role.description}")
         if hidden:
             st.caption(f"Not for this role: {', '.join(hidden)}.")
@@ -515,7 +520,12 @@ def _told(show: Callable[[], None]) -> None:
 
 
 def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}." if text else ""
+    return _plain(f"{text[:1].upper()}{text[1:]}.") if text else ""
+
+
+def _plain(text: str) -> str:
+    """Words that may hold a reader's own, as they stand: Markdown in them could load a picture from elsewhere."""
+    return MARKDOWN.sub(r"\\\g<0>", text)
 
 
 if __name__ == "__main__":

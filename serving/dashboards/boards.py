@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -24,7 +24,8 @@ from serving.dashboards.questions import (
     require_published,
     rows_behind,
 )
-from serving.semantic import MetricQuery
+from serving.marts import PublishedMart
+from serving.semantic import Catalogue, MetricQuery
 from settings.errors import AccessError
 
 # A page asks some twenty questions; this is a few hundred kilobytes for most of them.
@@ -70,6 +71,25 @@ class CardAnswer:
     previous: Answer | None = None
 
 
+@dataclass(frozen=True)
+class Sight:
+    """What the policy lets one viewer see.
+
+    Attributes:
+        reasons: dashboard and card → why it is hidden; empty where it is not.
+    """
+
+    reasons: Mapping[tuple[str, str], str]
+
+    def hidden(self, dashboard: Dashboard, card: Card) -> str:
+        """Why the viewer may not see a card; empty where it may."""
+        return self.reasons[dashboard.name, card.name]
+
+    def shown(self, dashboard: Dashboard) -> tuple[Card, ...]:
+        """The cards of a dashboard that the viewer may see."""
+        return tuple(card for card in dashboard.cards if not self.hidden(dashboard, card))
+
+
 @dataclass
 class Boards:
     """The dashboards over what is published. Safe to use from several threads."""
@@ -87,16 +107,28 @@ class Boards:
         """
         require_published(self.dashboards, self.answers.client, self.answers.marts(), self.answers.policy)
 
-    def hidden(self, viewer: Viewer, card: Card) -> str:
-        """Why the policy does not let a viewer see a card; empty where it does."""
+    def sight(self, viewer: Viewer) -> Sight:
+        """Which cards of all dashboards a viewer may see, and why not the others."""
+        catalogue, marts = self.answers.client.catalogue(), self.answers.marts()
+        return Sight(
+            {
+                (dashboard.name, card.name): self._hidden(viewer, card, catalogue, marts)
+                for dashboard in self.dashboards
+                for card in dashboard.cards
+            }
+        )
+
+    def _hidden(
+        self, viewer: Viewer, card: Card, catalogue: Catalogue, marts: Mapping[str, PublishedMart]
+    ) -> str:
         role = viewer.role
         try:
             if card.mart is not None:
                 role.require(Kind.MARTS, [card.mart])
-                self._require_place(viewer, card.mart)
+                _require_place(viewer, card.mart, marts)
                 return ""
             query = MetricQuery(metrics=card.metrics, group_by=card.by, grain=next(iter(card.grains), None))
-            authorise(query, role, self.answers.policy, self.answers.client.catalogue())
+            authorise(query, role, self.answers.policy, catalogue)
         except AccessError as error:
             return error.problem
         if role.rows is RowRule.LOCATIONS:
@@ -115,14 +147,10 @@ class Boards:
             return "no rows stand behind this figure"
         try:
             viewer.role.require(Kind.MARTS, [card.drill])
-            self._require_place(viewer, card.drill)
+            _require_place(viewer, card.drill, self.answers.marts())
         except AccessError as error:
             return error.problem
         return ""
-
-    def shown(self, viewer: Viewer, dashboard: Dashboard) -> tuple[Card, ...]:
-        """The cards of a dashboard that a viewer may see."""
-        return tuple(card for card in dashboard.cards if not self.hidden(viewer, card))
 
     def card(self, viewer: Viewer, dashboard: Dashboard, card: Card, filters: Filters) -> CardAnswer:
         """The figures of a card under these filters.
@@ -171,16 +199,6 @@ class Boards:
             last_day=last_day,
         )
 
-    def _require_place(self, viewer: Viewer, mart: str) -> None:
-        if viewer.role.rows is not RowRule.LOCATIONS:
-            return
-        published = self.answers.marts()
-        if mart in published and LOCATION_KEY not in published[mart].columns:
-            raise AccessError(
-                f"the role {viewer.role.name} sees its own locations alone, and {mart} has none",
-                rule="access_policy",
-            )
-
     def _answer(self, viewer: Viewer, source: MetricQuery | MartQuestion) -> Answer:
         if isinstance(source, MartQuestion):
             rows = source
@@ -205,3 +223,13 @@ class Boards:
             while len(self._kept) > KEPT_ANSWERS:
                 self._kept.popitem(last=False)
         return found
+
+
+def _require_place(viewer: Viewer, mart: str, marts: Mapping[str, PublishedMart]) -> None:
+    if viewer.role.rows is not RowRule.LOCATIONS:
+        return
+    if mart in marts and LOCATION_KEY not in marts[mart].columns:
+        raise AccessError(
+            f"the role {viewer.role.name} sees its own locations alone, and {mart} has none",
+            rule="access_policy",
+        )
