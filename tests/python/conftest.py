@@ -33,6 +33,8 @@ LONGEST_FILES = (
     "property/test_incremental_equals_full.py",
     "orchestration/test_run.py",
     "cli/test_cli_runs.py",
+    "dashboards/test_browser.py",
+    "cli/test_cli_dashboards.py",
     "oracle/test_marts_equal_oracle_when_awkward.py",
     "warehouse/test_dbt_unit_tests.py",
     "oracle/test_real_sets.py",
