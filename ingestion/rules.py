@@ -50,6 +50,7 @@ FILE_RULES: Mapping[str, str] = {
     "line_too_large": "a line is longer than the limit",
     "corrupt_parquet": "the parquet footer cannot be read",
     "missing_header": "the file has no header line",
+    "nul_in_header": "the name of a column holds a NUL byte",
     "duplicate_header": "two columns have the same name",
     "missing_column": "a column that the contract needs is not there",
     "unclosed_quote": "the quotes do not pair up, so the rows cannot be told apart",

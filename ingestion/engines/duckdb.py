@@ -35,6 +35,7 @@ from ingestion.engines.duckdb_together import as_one, split_rows
 from ingestion.engines.reading import (
     behind_quotes_sql,
     delimited_columns,
+    refuse_names_with_nul,
     refuse_text_behind_quotes,
     shows_text_behind_quotes,
 )
@@ -442,6 +443,7 @@ class DuckDBEngine:
                 remedy="the format `jsonl` wants one object on each line",
                 rule="not_json_lines",
             )
+        refuse_names_with_nul(request, names)
         inner = _inner_members(request.feed, names)
         cells = ", ".join(
             f"case when whole then line ->> {sql_text(pointer)} end as c{i}"
@@ -457,6 +459,7 @@ class DuckDBEngine:
         file = sql_text(str(request.facts.path))
         described = connection.execute(f"describe select * from read_parquet({file})").fetchall()
         names = tuple(str(row[0]) for row in described)
+        refuse_names_with_nul(request, names)
         cells = ", ".join(f"cast({sql_name(name)} as varchar) as c{i}" for i, name in enumerate(names))
         return f"select {cells} from read_parquet({file})", SourceColumns(names)
 

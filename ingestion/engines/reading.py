@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from ingestion.engines.base import ValidationRequest
 from ingestion.validation import SourceColumns
@@ -27,7 +27,22 @@ def column_names(request: ValidationRequest) -> tuple[str, ...]:
             remedy="say `header: false` and list `column_names` if the files have none",
             rule="missing_header",
         )
+    refuse_names_with_nul(request, request.facts.header)
     return request.facts.header
+
+
+def refuse_names_with_nul(request: ValidationRequest, names: Iterable[str]) -> None:
+    """Refuse the file where a column's name holds what no SQL text can hold.
+
+    Raises:
+        DataRejectedError: rule `nul_in_header`.
+    """
+    if any("\0" in name for name in names):
+        raise DataRejectedError(
+            f"{request.feed.where}: the name of a column of {request.facts.object_name!r} holds a NUL byte",
+            remedy="ask the sender for a correct file and deliver it again",
+            rule="nul_in_header",
+        )
 
 
 def delimited_columns(request: ValidationRequest) -> SourceColumns:

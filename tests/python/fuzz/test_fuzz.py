@@ -29,6 +29,7 @@ def test_mutated_files_are_loaded_whole_or_refused_whole(tmp_path: Path) -> None
     [
         pytest.param(500042, id="a blank before an opening quote"),
         pytest.param(31402385, id="the parquet reader runs out of buffer"),
+        pytest.param(31405529, id="a NUL byte in the header"),
         pytest.param(31402663, id="a name twice in a JSON object"),
     ],
 )

@@ -251,6 +251,17 @@ class TestRows:
         else:
             assert check(home, feed, content, facts=facts).outcome.rows_read == 1
 
+    @pytest.mark.parametrize(
+        ("layout", "content"),
+        [("csv", b"location_id,na\0me\n1,a\n"), ("jsonl", rb'{"location_id": "1", "na\u0000me": "a"}')],
+    )
+    def test_a_nul_byte_in_a_column_name_costs_the_file(
+        self, home: Home, layout: str, content: bytes
+    ) -> None:
+        with pytest.raises(DataRejectedError) as caught:
+            check(home, write_feed(home, "store.locations", format=layout), content)
+        assert caught.value.rule == "nul_in_header"
+
     @pytest.mark.parametrize("body", [b"", b"\n\n"])
     def test_a_file_with_a_header_alone_has_no_rows(self, home: Home, body: bytes) -> None:
         checked = check(home, write_feed(home, "store.locations"), b"location_id,name\n" + body)
