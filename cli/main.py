@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from cli import access, dashboards, doctor, ledger, metrics, privacy, quarantine, runs, serve, up
+from cli import access, dashboards, doctor, ledger, metrics, privacy, quarantine, report, runs, serve, up
 from cli.rendering import plain
 from settings.errors import ConfigurationError, ExitCode, TillhouseError
 from settings.home import keep_files_private
@@ -44,6 +44,7 @@ EXTRAS = {
     "dbt": "warehouse",
     "fastapi": "serving",
     "limits": "serving",
+    "matplotlib": "report",
     "metricflow": "serving",
     "metricflow_semantics": "serving",
     "psycopg2": "postgres",
@@ -71,6 +72,7 @@ app = typer.Typer(
 runs.register(app)
 ledger.register(app)
 metrics.register(app)
+report.register(app)
 privacy.register(app)
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(access.access_app, name="access")

@@ -1,0 +1,1 @@
+"""The daily report: one HTML file over the published metrics and marts."""
