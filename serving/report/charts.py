@@ -236,11 +236,10 @@ def _heat(
 ) -> None:
     """Shaded cells with their figure in each, darkest at `top`; None stays empty."""
     top = top or 1
-    image = axes.imshow(
+    axes.imshow(
         [[float("nan") if value is None else value for value in row] for row in grid],
-        cmap=HEAT, vmin=0, vmax=top, aspect="auto",
+        cmap=mpl.colormaps[HEAT].with_extremes(bad="white"), vmin=0, vmax=top, aspect="auto",
     )  # fmt: skip
-    image.cmap.set_bad("white")
     for row, values in enumerate(grid):
         for column, value in enumerate(values):
             if value is not None:

@@ -127,9 +127,9 @@ def _notes(contents: Contents) -> list[str]:
     return notes
 
 
-def _pictures(contents: Contents) -> dict[str, Markup]:
-    """Charts by name; one that would have nothing to show is missing, and the page says why."""
-    pictures = {}
+def _pictures(contents: Contents) -> dict[str, Markup | None]:
+    """Charts by name; None for one that would have nothing to show: the page says why."""
+    pictures: dict[str, Markup | None] = dict.fromkeys(("trend", "average", "segments", "contributions"))
     if len(contents.trend) >= LEAST_FOR_A_LINE:
         pictures["trend"] = _image(
             charts.revenue_trend(contents.trend),

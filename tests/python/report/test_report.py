@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pytest
-from bakery import call
 
 from serving.report.contents import Contents, gather
 from serving.report.page import render, write_report
 from serving.semantic import SemanticClient
 from serving.semantic.published_duckdb import DuckDBPublished
-from settings.errors import ConfigurationError, ExitCode
-from settings.home import HOME_VARIABLE, Home
+from settings.errors import ConfigurationError
+from settings.home import Home
 
 if TYPE_CHECKING:
     from conftest import SampleRun
@@ -286,8 +285,10 @@ def test_a_system_whose_orders_end_earlier_is_named(
 
 
 def test_a_warehouse_without_any_order_has_a_report(changed: Callable[..., SemanticClient]) -> None:
-    emptied = ("dim_source_system", "fct_orders", "fct_returns", "fct_payments", "fct_revenue_daily",
-               "mart_cohort_triangle", "mart_customer_segments", "mart_inventory_alerts", "mart_inventory_latest")  # fmt: skip
+    emptied = (
+        "dim_source_system", "fct_orders", "fct_returns", "fct_payments", "fct_revenue_daily",
+        "mart_cohort_triangle", "mart_customer_segments", "mart_inventory_alerts", "mart_inventory_latest",
+    )  # fmt: skip
     client = changed(*(f"delete from marts.{name}" for name in emptied))
     page = told(render(gather(client)))
     for sentence in (
@@ -311,28 +312,6 @@ def test_outcomes_of_tests_are_shown_once_a_run_has_recorded_them(contents: Cont
     assert "Results of tests appear with the next publication" in told(render(contents))
     recorded = replace(contents, quality=replace(contents.quality, tests={"pass": 230, "warn": 2}))
     assert "Tests of the last recorded run: 230 pass, 2 warn." in told(render(recorded))
-
-
-def test_the_command_writes_a_private_file_and_names_it(
-    sample_run: SampleRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv(HOME_VARIABLE, str(sample_run.home.root))
-    output = tmp_path / "reports" / "today.html"
-    said = call(capsys, "report", "--output", str(output))
-    assert said.code == ExitCode.OK
-    assert str(output) in said.out
-    assert output.stat().st_mode & 0o077 == 0
-    assert [path.name for path in output.parent.iterdir()] == ["today.html"]
-
-
-def test_the_command_says_what_is_missing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path))
-    said = call(capsys, "report")
-    assert said.code == ExitCode.NOT_FOUND
-    assert "nothing is published" in said.err
-    assert call(capsys, "report", "--date", "yesterday").code == ExitCode.USAGE
 
 
 def test_a_folder_that_cannot_be_written_to_leaves_the_former_report(
