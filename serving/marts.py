@@ -56,9 +56,19 @@ class MartQuery:
         return tuple(column.rpartition(" as ")[2].rpartition(".")[2] for column in self.columns)
 
     def statement(
-        self, dialect: Dialect, arguments: Mapping[str, Argument | None], *, limit: int, offset: int
+        self,
+        dialect: Dialect,
+        arguments: Mapping[str, Argument | None],
+        *,
+        limit: int,
+        offset: int,
+        further: tuple[str, ...] = (),
     ) -> Statement:
         """SQL for `limit` rows behind `offset` others, with its values apart.
+
+        Args:
+            further: conditions beside those of the arguments, with the schemas written as in `source`; never a
+                caller's words.
 
         Raises:
             KeyError: for an argument that the query does not have.
@@ -72,6 +82,7 @@ class MartQuery:
             marks = [f"${len(values) + position}" for position in range(1, len(own) + 1)]
             conditions.append(self.filters[name].format(", ".join(marks)))
             values += own
+        conditions += [condition.format(**SCHEMAS[dialect is DUCKDB]) for condition in further]
         where = f" where {' and '.join(conditions)}" if conditions else ""
         groups = f" group by {', '.join(self.group_by)}" if self.group_by else ""
         source = self.source.format(**SCHEMAS[dialect is DUCKDB])

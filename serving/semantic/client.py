@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from serving.semantic.catalogue import Catalogue
-from serving.semantic.engine import SemanticEngine, Statement
+from serving.semantic.engine import OpenCondition, SemanticEngine, Statement
 from serving.semantic.published import (
     PublicationStamp,
     PublishedWarehouse,
@@ -138,10 +138,16 @@ class SemanticClient:
                 query_seconds=ended - compiled,
             )
 
-    def explain(self, query: MetricQuery) -> Statement:
-        """The SQL of a query, which does not run."""
+    def explain(
+        self,
+        query: MetricQuery,
+        *,
+        parts: tuple[str, ...] = (),
+        open_conditions: tuple[OpenCondition, ...] = (),
+    ) -> Statement:
+        """The SQL of a query, which does not run; see `SemanticEngine.compile`."""
         with self.warehouse.snapshot() as snapshot:
-            return self._engine(snapshot).compile(query)
+            return self._engine(snapshot).compile(query, parts=parts, open_conditions=open_conditions)
 
     def _engine(self, snapshot: Snapshot) -> SemanticEngine:
         fingerprint = snapshot.stamp.manifest_fingerprint

@@ -36,6 +36,7 @@ logger = logging.getLogger(__name__)
 
 TIME = "metric_time"
 _MARK = re.compile(r"'tillhouse value (\d+)'")
+_OPEN_MARK = re.compile(r"'tillhouse (before|open|after) (\d+)'")
 # A shape is a few kilobytes of SQL; dashboards and the API ask a few hundred.
 KEPT_STATEMENTS = 1_000
 _COMPARISONS = frozenset({Operator.LESS, Operator.LESS_OR_EQUAL, Operator.GREATER, Operator.GREATER_OR_EQUAL})
@@ -73,11 +74,28 @@ class Statement:
 
 
 @dataclass(frozen=True)
+class OpenCondition:
+    """A condition that whoever runs the SQL later may leave out, for faces that keep SQL with places to fill in.
+
+    Attributes:
+        value: what stands in the value's place.
+        before, after: what encloses the condition, from its `and` to its end; all three are ours, never a caller's.
+    """
+
+    dimension: str
+    operator: Operator
+    value: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
 class _Shape:
     """A query without its values."""
 
     query: MetricQuery
     counts: tuple[int, ...]
+    open_conditions: tuple[OpenCondition, ...] = ()
 
 
 @dataclass
@@ -115,28 +133,36 @@ class SemanticEngine:
         )
         return tuple(name for name, one in self.catalogue.dimensions.items() if one.path in paths)
 
-    def compile(self, query: MetricQuery, *, parts: tuple[str, ...] = ()) -> Statement:
+    def compile(
+        self,
+        query: MetricQuery,
+        *,
+        parts: tuple[str, ...] = (),
+        open_conditions: tuple[OpenCondition, ...] = (),
+    ) -> Statement:
         """SQL for a query, with its values apart.
 
         Args:
             parts: further metrics, also hidden ones, whose columns follow the query's; never a caller's words.
+            open_conditions: conditions beside the query's, to be filled in or left out where the SQL runs.
 
         Raises:
             UsageError: when a name, a grain, an operator or a value is none that the query may have; the message says
                 which are allowed.
         """
-        self._require(query)
+        self._require(query, tuple(one.dimension for one in open_conditions))
         query = replace(query, metrics=query.metrics + parts)
         filters = tuple(self._typed(one) for one in query.filters)
         values = tuple(value for one in filters for value in one.values)
         shape = _Shape(
             replace(query, filters=tuple(replace(one, values=()) for one in filters), limit=None, offset=0),
             tuple(len(one.values) for one in filters),
+            open_conditions,
         )
         with self._lock:
             sql = self._statements.get(shape)
             if sql is None:
-                sql = self._statements[shape] = self._render(query, filters)
+                sql = self._statements[shape] = self._render(query, filters, open_conditions)
                 if len(self._statements) > KEPT_STATEMENTS:
                     self._statements.popitem(last=False)
             else:
@@ -149,7 +175,7 @@ class SemanticEngine:
             values += (query.offset,)
         return Statement(sql, values, _columns(query))
 
-    def _require(self, query: MetricQuery) -> None:
+    def _require(self, query: MetricQuery, open_dimensions: tuple[str, ...] = ()) -> None:
         if not query.metrics:
             raise UsageError(
                 "the query names no metric", remedy="`tillhouse metrics` lists them", rule="metric"
@@ -171,7 +197,8 @@ class SemanticEngine:
                     rule="grain",
                 )
             allowed = self.dimensions_of(name)
-            for dimension in (*query.group_by, *(one.dimension for one in query.filters)):
+            filtered = (*(one.dimension for one in query.filters), *open_dimensions)
+            for dimension in (*query.group_by, *filtered):
                 if dimension not in allowed and dimension not in set(Grain):
                     raise UsageError(
                         f"{name} has no dimension {dimension!r}",
@@ -253,7 +280,9 @@ class SemanticEngine:
                 self._paths[model] = frozenset(own | {one.dunder_name for one in found})
             return self._paths[model]
 
-    def _render(self, query: MetricQuery, filters: tuple[Filter, ...]) -> str:
+    def _render(
+        self, query: MetricQuery, filters: tuple[Filter, ...], open_conditions: tuple[OpenCondition, ...]
+    ) -> str:
         from metricflow.engine.metricflow_engine import MetricFlowQueryRequest
 
         asked = {name: self._routed(name, query.grain) for name in query.metrics}
@@ -263,12 +292,15 @@ class SemanticEngine:
             MetricFlowQueryRequest.create(
                 metric_names=list(asked.values()),
                 group_by_names=group_by,
-                where_constraints=list(self._conditions(filters)) or None,
+                where_constraints=[*self._conditions(filters), *self._open_conditions(open_conditions)]
+                or None,
             )
         )
         inner = _MARK.sub(
             lambda found: f"${int(found[1]) + 1}", _without_comments(explained.sql_statement.sql)
         )
+        texts = [{"before": one.before, "open": one.value, "after": one.after} for one in open_conditions]
+        inner = _OPEN_MARK.sub(lambda found: texts[int(found[2])][found[1]], inner)
         selected = [f"cast({TIME}__{query.grain} as date) as {query.grain}"] if query.grain else []
         selected += [f"{path} as {name}" for name, path in paths.items()]
         selected += [
@@ -311,6 +343,14 @@ class SemanticEngine:
                 yield f"{subject} {one.operator} ({', '.join(marks)})"
             else:
                 yield f"{subject} {'<>' if one.operator is Operator.NOT_EQUAL else one.operator} {marks[0]}"
+
+    def _open_conditions(self, conditions: tuple[OpenCondition, ...]) -> Iterator[str]:
+        """Likewise, each true by itself and narrowed by what stands between two marks."""
+        for position, one in enumerate(conditions):
+            yield (
+                f"true 'tillhouse before {position}' and {self._subject(one.dimension)} {one.operator}"
+                f" 'tillhouse open {position}' 'tillhouse after {position}'"
+            )
 
     def _subject(self, name: str) -> str:
         if name in set(Grain):

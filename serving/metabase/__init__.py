@@ -1,0 +1,1 @@
+"""Metabase, provisioned from the same definitions as every other face: plan, apply, drift."""
