@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from cli import access, dashboards, doctor, ledger, metrics, privacy, quarantine, report, runs, serve, up
+from cli import access, dashboards, doctor, ledger, metabase, metrics, privacy, quarantine, report, runs, serve, up
 from cli.rendering import plain
 from settings.errors import ConfigurationError, ExitCode, TillhouseError
 from settings.home import keep_files_private
@@ -31,6 +31,7 @@ Exit codes:  0 done                                  4 a delivery was refused
              3 feeds, profile or home folder wrong   7 not found
                                                      8 a server or a bucket cannot be reached
                                                      9 access is refused
+                                                    10 changed by hand
 """
 # Packages of the extras: whoever only loads files or reads marts has not installed them.
 EXTRAS = {
@@ -44,6 +45,7 @@ EXTRAS = {
     "dbt": "warehouse",
     "fastapi": "serving",
     "limits": "serving",
+    "metabase_api": "metabase",
     "matplotlib": "report",
     "metricflow": "serving",
     "metricflow_semantics": "serving",
@@ -77,6 +79,7 @@ privacy.register(app)
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(access.access_app, name="access")
 app.add_typer(access.keys_app, name="keys")
+app.add_typer(metabase.app, name="metabase")
 doctor.register(app)
 serve.register(app)
 dashboards.register(app)

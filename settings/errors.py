@@ -22,6 +22,7 @@ class ExitCode(IntEnum):
     NOT_FOUND = 7  # no such batch, feed, warehouse or published file
     UNAVAILABLE = 8  # a server or a bucket cannot be reached, or ended the connection
     DENIED = 9  # a server or a bucket does not let us in, or the access policy does not allow it
+    CHANGED_BY_HAND = 10  # what was provisioned on a server is no longer as it was written
 
 
 class TillhouseError(Exception):

@@ -339,9 +339,7 @@ class _Provisioning:
             if one.parent is not None:
                 body["parent_id"] = self.ids.get(one.parent, UNKNOWN)  # type: ignore[assignment]
             seen = {**now.content, "parent_id": _parent(now.content)}
-            yield from self._update(
-                "collection", one.name, f"/api/collection/{now.id}", body, now, seen, definition
-            )
+            yield from self._update(("collection", one.name), now, body, definition, seen=seen)
 
     def _creation_of_collection(self, one: WantedCollection, body: Mapping[str, Any]) -> Callable[[], None]:
         def create() -> None:
@@ -590,7 +588,7 @@ class _Provisioning:
             )
             if of_table != wanted:
                 return False
-        return found.get("view-data", UNRESTRICTED) == UNRESTRICTED
+        return bool(found.get("view-data", UNRESTRICTED) == UNRESTRICTED)
 
     def _writing_of_data_permissions(self, name: str) -> Callable[[], None]:
         def write() -> None:
@@ -701,7 +699,7 @@ def _place_of(dashcard: Mapping[str, Any]) -> tuple[Any, str]:
 
 
 def _text_settings(text: str) -> dict[str, Any]:
-    card = {
+    card: dict[str, Any] = {
         "name": None,
         "display": "text",
         "visualization_settings": {},

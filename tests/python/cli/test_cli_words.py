@@ -71,10 +71,12 @@ def test_all_commands_that_the_guide_names_are_there() -> None:
             ("metrics", "compare"),
             ("erase",),
             ("retention",),
+            ("report",),
         ]
         + [("quarantine", name) for name in ("list", "show", "export")]
         + [("access", name) for name in ("show", "apply", "assign")]
         + [("keys", name) for name in ("create", "list", "revoke")]
+        + [("metabase", name) for name in ("plan", "apply", "drift")]
     )
 
 

@@ -1,0 +1,1 @@
+"""A fake Metabase, and tests of what is provisioned there."""
