@@ -8,7 +8,7 @@ import typer
 
 from cli.options import DEFAULT_TARGET, Target
 from cli.rendering import counted, say
-from settings.errors import ExitCode
+from settings.errors import ChangedByHandError, ExitCode
 from settings.home import Home
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from serving.metabase.server import MetabaseServer
 
 app = typer.Typer(
-    help="Provision a Metabase server: database, descriptions, dashboards, groups.",
+    help="Provision a Metabase server.",
     epilog="\b\nThe server and the log-in come from METABASE_URL and METABASE_API_KEY (docs/guides/metabase.md).\n"
     "Examples:  tillhouse metabase plan --target postgres\n"
     "           tillhouse metabase apply --target postgres",
@@ -72,11 +72,14 @@ def drift(target: Target = DEFAULT_TARGET) -> int:
     server, wanted = _both(target)
     changes = find_drift(server, wanted)
     _list(changes)
-    if not changes:
-        say("nothing was changed by hand")
-        return int(ExitCode.OK)
-    say(f"{counted(len(changes), 'object')} changed by hand; `tillhouse metabase apply` restores them")
-    return int(ExitCode.CHANGED_BY_HAND)
+    if changes:
+        raise ChangedByHandError(
+            f"{counted(len(changes), 'object')} in Metabase changed by hand",
+            remedy="`tillhouse metabase apply` restores what is defined; or take the change over into the definitions",
+            rule="metabase_drift",
+        )
+    say("nothing was changed by hand")
+    return int(ExitCode.OK)
 
 
 def _both(target: str) -> tuple[MetabaseServer, Wanted]:

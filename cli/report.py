@@ -25,10 +25,11 @@ def register(app: typer.Typer) -> None:
 
 
 def report(*, day: Day = "", output: Output = None, target: Target = DEFAULT_TARGET) -> int:
-    """Write the daily report: one HTML file with its charts inside, to open, print or send.
+    """Write the daily report as one HTML file.
 
-    Headlines against the day and the week before, what changed and why, trends, retention, segments, stock alerts,
-    data quality. It reads what is published; every run writes the one of its latest day.
+    Its charts are inside, so that it can be opened, printed and sent: headlines against the day and the week before,
+    what changed and why, trends, retention, segments, stock alerts, data quality. It reads what is published; every
+    run writes the one of its latest day.
 
     \b
     Examples:  tillhouse report

@@ -198,6 +198,8 @@ def _summarise(home: Home, outcome: RunOutcome, seconds: float) -> None:
         _tests(home, outcome.run_id, row.target)
         _headlines(home, row.as_of_date, row.target)
         say(f"published in {seconds:.1f} s")
+        for face, problem in outcome.failed_faces.items():
+            say(f"warning: {face.replace('_', ' ')} failed, and the publication stands: {problem}")
     say("\nWhat to look at next:")
     say("  tillhouse up                 dashboards, metrics API and Dagster, on one page of links")
     if row.files_rejected:
@@ -206,6 +208,8 @@ def _summarise(home: Home, outcome: RunOutcome, seconds: float) -> None:
         say("  tillhouse status             last runs, files by feed, freshness")
     say("  tillhouse quarantine list    the rows that did not come in, and why")
     say("  docs/marts.md                every mart, its grain and its columns")
+    if outcome.report is not None:
+        say(f"  {outcome.report}\n      the daily report, for any browser")
     if row.target == DEFAULT_TARGET:
         say(f"  {home.published}\n      the published marts, for any number of DuckDB readers")
 

@@ -16,6 +16,7 @@ from ingestion.landing import open_store
 from orchestration.assets import WarehouseRun, dbt_assets, ingestion_assets, landing_assets, published_asset
 from orchestration.dbt_runner import BuildSettings, DbtRunner
 from orchestration.exposures import face_assets
+from orchestration.faces import face_assets
 from settings.errors import TillhouseError
 from settings.home import Home, keep_files_private
 
@@ -69,6 +70,7 @@ def build_definitions(
             dbt_assets(manifest, runner),
             published_asset(manifest),
             *face_assets(manifest),
+            *face_assets(),
         ],
         jobs=[daily, full_refresh, reload, weekly_checks],
         schedules=[

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from ingestion.warehouses import only_writer, require_target
 from orchestration.dbt_runner import BuildSettings, DbtRunner
 from orchestration.definitions import DAILY_JOB, build_definitions
 from orchestration.event_log import open_instance
+from orchestration.faces import FACE_CHECK, PATH_METADATA, REPORT_KEY
 from orchestration.pipeline import require_feeds
 from settings.errors import TillhouseError
 from settings.home import PROJECT_ROOT, Home
@@ -28,10 +30,18 @@ QUIET_CONSOLE: dict[str, Any] = {"console": {"config": {"log_level": "CRITICAL"}
 
 @dataclass(frozen=True)
 class RunOutcome:
-    """How one run ended: the row of `ops.runs`."""
+    """How one run ended.
+
+    Attributes:
+        row: its row of `ops.runs`.
+        report: the daily report that it wrote, where it did.
+        failed_faces: face → what went wrong with it; the publication stands all the same.
+    """
 
     run_id: str
     row: operations.RunRow
+    report: Path | None = None
+    failed_faces: Mapping[str, str] = field(default_factory=dict)
 
 
 def prepare_instance(home: Home) -> Path:
@@ -91,7 +101,27 @@ def run_daily(
             result = job.execute_in_process(instance=instance, run_config=run_config)
         except (dg.DagsterError, dg.Failure) as error:
             raise _cause(error) from error
-    return RunOutcome(result.run_id, operations.run_row(home, result.run_id, target=target))
+    return RunOutcome(
+        result.run_id,
+        operations.run_row(home, result.run_id, target=target),
+        _report(result),
+        _failed_faces(result),
+    )
+
+
+def _report(result: dg.ExecuteInProcessResult) -> Path | None:
+    for event in result.get_asset_materialization_events():
+        if event.asset_key == REPORT_KEY:
+            return Path(str(event.materialization.metadata[PATH_METADATA].value))
+    return None
+
+
+def _failed_faces(result: dg.ExecuteInProcessResult) -> dict[str, str]:
+    return {
+        check.asset_key.path[-1]: check.description or ""
+        for check in result.get_asset_check_evaluations()
+        if check.check_name == FACE_CHECK and not check.passed
+    }
 
 
 def _cause(error: BaseException) -> BaseException:

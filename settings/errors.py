@@ -94,3 +94,9 @@ class NotFoundError(TillhouseError):
     """The named batch, feed or file does not exist."""
 
     exit_code = ExitCode.NOT_FOUND
+
+
+class ChangedByHandError(TillhouseError):
+    """What was provisioned on a server is no longer as it was written."""
+
+    exit_code = ExitCode.CHANGED_BY_HAND

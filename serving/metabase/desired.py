@@ -49,6 +49,8 @@ ADDITIVE = (
     "total_order_amount", "gross_revenue", "discounts", "net_sales", "refunds", "net_revenue", "orders_placed",
     "orders", "units_sold",
 )  # fmt: skip
+# Of two of these, over all orders; a ratio with a condition of its own is none of the model.
+RATIOS = ("average_order_size", "average_order_value", "discount_rate", "order_conversion_rate")
 MODEL_DIMENSIONS = ("system", "location_name", "channel")
 HEADING_ROWS = 2
 FRESHNESS_WIDTH, FRESHNESS_ROWS = 24, 3
@@ -304,7 +306,7 @@ def _model_and_metrics(making: _Making) -> None:
         numerator, _, denominator = metric.expression.partition(" / ")
         if name in additive:
             aggregation = _sum(name)
-        elif metric.kind == "ratio" and {numerator, denominator} <= additive:
+        elif name in RATIOS and {numerator, denominator} <= additive:
             aggregation = ["/", _sum(numerator), _sum(denominator)]
         else:
             continue

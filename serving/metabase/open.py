@@ -22,4 +22,6 @@ def open_metabase(home: Home, target: str) -> tuple[MetabaseServer, Wanted]:
     server = MetabaseServer(MetabaseSettings.from_environment())
     database = DatabaseSettings.from_environment(target, home)
     with SemanticClient.open(home, target) as client:
+        client.publication()
+        server.require_administrator()  # before the seconds that writing the SQL of all cards takes
         return server, wanted(client, load_policy(), database, read_documentation(home))

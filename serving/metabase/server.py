@@ -18,7 +18,7 @@ from settings.errors import AccessError, ConfigurationError, NotFoundError, Unav
 
 TIMEOUT_SECONDS = (5.0, 60.0)  # to connect, and for each wait of an answer: writing a dashboard can take long
 MOST_LETTERS = 300
-SERVER_ERROR = 500
+REDIRECTED, SERVER_ERROR = 300, 500
 
 
 class StaleRevisionError(UnavailableError):
@@ -71,6 +71,10 @@ class MetabaseServer:
             StaleRevisionError: when the body is of permissions that were changed since they were read.
         """
         return self._call("put", path, json=dict(body))
+
+    def require_administrator(self) -> None:
+        """Pass where the server answers and lets this log-in see groups; raises as `get` does."""
+        self.get("/api/permissions/group")
 
     def _call(self, method: str, path: str, **words: Any) -> Any:
         api = self._session()
@@ -141,7 +145,7 @@ class MetabaseServer:
                 remedy="look into its log, then do it again: what is done already is found again",
                 rule="metabase",
             )
-        if not answer.ok or answer.is_redirect:
+        if status >= REDIRECTED:
             raise ConfigurationError(
                 f"Metabase refused {where} with status {status}: {self._said(answer)}",
                 remedy="compare its version with that in docs/guides/metabase.md",

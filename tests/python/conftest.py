@@ -82,6 +82,17 @@ def private_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
         "TILLHOUSE_TARGET",
         "DAGSTER_HOME",
         "DBT_PROFILES_DIR",
+        # Only the test that asks for a server by name writes to one.
+        "METABASE_URL",
+        "METABASE_API_KEY",
+        "METABASE_USER",
+        "METABASE_PASSWORD",
+        "METABASE_DB_FILE",
+        "METABASE_DB_USER",
+        "METABASE_DB_PASSWORD",
+        "METABASE_DB_HOST",
+        "METABASE_DB_PORT",
+        "METABASE_DB_NAME",
     ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DBT_PROFILES_DIR", str(PROJECT_ROOT))

@@ -17,12 +17,6 @@ if TYPE_CHECKING:
 COMMANDS = ("plan", "apply", "drift")
 
 
-@pytest.fixture(autouse=True)
-def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("METABASE_URL", "METABASE_API_KEY", "METABASE_USER", "METABASE_PASSWORD"):
-        monkeypatch.delenv(name, raising=False)
-
-
 @pytest.mark.parametrize("command", COMMANDS)
 def test_without_a_server_it_says_what_to_set(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     said = call(capsys, "metabase", command)

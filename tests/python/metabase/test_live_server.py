@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,19 +13,17 @@ from serving.metabase.provisioning import apply, drift, plan
 if TYPE_CHECKING:
     from conftest import SampleRun
 
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name.startswith("METABASE_")}
 pytestmark = pytest.mark.skipif(
-    not os.environ.get("METABASE_URL"),
+    "METABASE_URL" not in ENVIRONMENT,
     reason="METABASE_URL names no Metabase server (docs/guides/metabase.md says how to start one)",
 )
 
 
-@pytest.fixture
-def target() -> Iterator[str]:
-    yield os.environ.get("METABASE_TEST_TARGET", "duckdb")
-
-
-def test_plan_apply_plan_on_a_real_server(sample_run: SampleRun, target: str) -> None:
-    server, wanted = open_metabase(sample_run.home, target)
+def test_plan_apply_plan_on_a_real_server(sample_run: SampleRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    server, wanted = open_metabase(sample_run.home, "duckdb")
     apply(server, wanted)
     assert plan(server, wanted) == []
     assert drift(server, wanted) == []

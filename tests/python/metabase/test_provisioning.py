@@ -331,6 +331,7 @@ def test_the_readers_password_is_sent_once_and_shown_nowhere(
 
 def test_the_commands_plan_apply_and_find_drift(
     fake: FakeMetabase,
+    everything: Wanted,
     sample_run: SampleRun,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -344,7 +345,8 @@ def test_the_commands_plan_apply_and_find_drift(
     monkeypatch.setenv("METABASE_URL", fake.url)
     monkeypatch.setenv("METABASE_API_KEY", KEY)
     fake.tables = {("marts", "dim_location"): ("location_key",)}
-    monkeypatch.setattr("serving.metabase.open.read_documentation", lambda home: {})
+    described = {"dim_location": everything.tables["marts", "dim_location"]}
+    monkeypatch.setattr("serving.metabase.open.read_documentation", lambda _home: described)
     code, told = call("plan")
     assert code == ExitCode.OK
     assert "create dashboard Revenue\n" in told
