@@ -11,7 +11,20 @@ from typing import Annotated
 
 import typer
 
-from cli import access, dashboards, doctor, ledger, metabase, metrics, privacy, quarantine, report, runs, serve, up
+from cli import (
+    access,
+    dashboards,
+    doctor,
+    ledger,
+    metabase,
+    metrics,
+    privacy,
+    quarantine,
+    report,
+    runs,
+    serve,
+    up,
+)
 from cli.rendering import plain
 from settings.errors import ConfigurationError, ExitCode, TillhouseError
 from settings.home import keep_files_private

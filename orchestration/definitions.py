@@ -13,10 +13,10 @@ import dagster as dg
 
 from ingestion.feed import Feed, feeds_path, load_feeds
 from ingestion.landing import open_store
+from orchestration.after_publication import after_publication_assets
 from orchestration.assets import WarehouseRun, dbt_assets, ingestion_assets, landing_assets, published_asset
 from orchestration.dbt_runner import BuildSettings, DbtRunner
 from orchestration.exposures import face_assets
-from orchestration.faces import face_assets
 from settings.errors import TillhouseError
 from settings.home import Home, keep_files_private
 
@@ -63,14 +63,16 @@ def build_definitions(
         "The daily job with every check on all rows, also where nothing is new.",
         all_checks=True,
     )
+    followers = after_publication_assets()
+    made = {key for follower in followers for key in follower.keys}
     return dg.Definitions(
         assets=[
             *landing_assets(feeds),
             ingestion_assets(feeds),
             dbt_assets(manifest, runner),
             published_asset(manifest),
-            *face_assets(manifest),
-            *face_assets(),
+            *(spec for spec in face_assets(manifest) if spec.key not in made),
+            *followers,
         ],
         jobs=[daily, full_refresh, reload, weekly_checks],
         schedules=[

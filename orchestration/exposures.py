@@ -1,7 +1,7 @@
 """models/exposures.yml, written from what the faces ask, so that lineage runs from a file to a chart.
 
-One exposure a dashboard and one for the metrics API. Each depends on the marts below its metrics, and on the marts that
-it shows rows of.
+One exposure a dashboard, one for the daily report and one for the metrics API. Each depends on the marts below its
+metrics, and on the marts that it shows rows of.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from orchestration.semantic_manifest import for_readers
 from orchestration.translator import asset_key
 from serving import marts
 from serving.dashboards.definitions import Dashboard, load_dashboards
+from serving.report import contents as report
 from serving.semantic.catalogue import Catalogue
 from serving.semantic.engine import DUCKDB, SemanticEngine
 from settings.home import PROJECT_ROOT, Home
@@ -28,6 +29,7 @@ GROUPS = PROJECT_ROOT / "models" / "groups.yml"
 DASHBOARDS_ADDRESS = "http://127.0.0.1:8501"
 API_ADDRESS = "http://127.0.0.1:8484/openapi.json"
 API_OWNER = "Analytics Engineering"
+REPORT_EXPOSURE, REPORT_OWNER = "daily_report", "Revenue Analytics"
 FACES_GROUP = "faces"
 HEADER = """\
 # Written by `python -m orchestration.exposures` from serving/dashboards/definitions and the queries of the metrics API:
@@ -40,7 +42,8 @@ class Exposure:
     """What somebody outside dbt makes of marts.
 
     Attributes:
-        kind: dbt's type: dashboard or application.
+        kind: dbt's type: dashboard, analysis or application.
+        url: where it is looked at; empty where it is a file.
         owner: name of a dbt group's owner.
         reads: names of the marts.
     """
@@ -56,8 +59,21 @@ class Exposure:
 
 
 def exposures(catalogue: Catalogue, dashboards: Iterable[Dashboard]) -> list[Exposure]:
-    """All exposures: of the dashboards in their order, then of the API."""
+    """All exposures: of the dashboards in their order, then of the report and the API."""
     found = [_dashboard(dashboard, catalogue) for dashboard in dashboards]
+    found.append(
+        Exposure(
+            name=REPORT_EXPOSURE,
+            label="Daily report",
+            kind="analysis",
+            maturity="high",
+            url="",
+            owner=REPORT_OWNER,
+            description="The latest day beside others, what changed and why, and the state of the data, as one file.",
+            reads=frozenset(name for query in report.QUERIES for name in query.marts)
+            | _below(report.METRICS, catalogue),
+        )
+    )
     queries = [query for query in vars(marts).values() if isinstance(query, marts.MartQuery)]
     found.append(
         Exposure(
@@ -90,7 +106,7 @@ def write_exposures(found: Iterable[Exposure], owners: Mapping[str, Mapping[str,
             "label": one.label,
             "type": one.kind,
             "maturity": one.maturity,
-            "url": one.url,
+            **({"url": one.url} if one.url else {}),
             "description": one.description,
             "owner": dict(owners[one.owner]),
             "depends_on": [f"ref('{name}')" for name in sorted(one.reads)],
@@ -122,7 +138,10 @@ def face_assets(manifest: Mapping[str, Any]) -> list[dg.AssetSpec]:
             group_name=FACES_GROUP,
             description=exposure["description"],
             owners=[exposure["owner"]["email"]],
-            metadata={"url": dg.MetadataValue.url(exposure["url"]), "maturity": exposure["maturity"]},
+            metadata={
+                **({"url": dg.MetadataValue.url(exposure["url"])} if exposure.get("url") else {}),
+                "maturity": exposure["maturity"],
+            },
         )
         for exposure in manifest.get("exposures", {}).values()
     ]

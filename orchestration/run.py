@@ -14,10 +14,10 @@ import yaml
 
 from ingestion import operations
 from ingestion.warehouses import only_writer, require_target
+from orchestration.after_publication import FACE_CHECK, PATH_METADATA, REPORT_KEY
 from orchestration.dbt_runner import BuildSettings, DbtRunner
 from orchestration.definitions import DAILY_JOB, build_definitions
 from orchestration.event_log import open_instance
-from orchestration.faces import FACE_CHECK, PATH_METADATA, REPORT_KEY
 from orchestration.pipeline import require_feeds
 from settings.errors import TillhouseError
 from settings.home import PROJECT_ROOT, Home

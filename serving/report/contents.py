@@ -11,15 +11,7 @@ from itertools import pairwise
 from typing import Any
 
 from serving.access.policy import load_policy
-from serving.marts import (
-    AS_OF_DATES,
-    COHORT_TRIANGLE,
-    INVENTORY_ALERTS,
-    LATEST_TESTS,
-    QUARANTINE_RULES,
-    SCORE_GROUPS,
-    MartQuery,
-)
+from serving.marts import AS_OF_DATES, INVENTORY_ALERTS, MartQuery
 from serving.report.changes import (
     AverageChange,
     DimensionChange,
@@ -28,6 +20,7 @@ from serving.report.changes import (
     most_concentrated,
     told_by,
 )
+from serving.report.rows import COHORT_TRIANGLE, LATEST_TESTS, QUARANTINE_RULES, SCORE_GROUPS
 from serving.semantic import Catalogue, Filter, Grain, MetricInfo, MetricQuery, Operator, SemanticClient
 from serving.semantic.published import PublicationStamp
 from serving.semantic.query import Value
@@ -55,6 +48,19 @@ HEADLINES = (
     "payment_success_rate",
 )
 CHANGED, CHANGED_AVERAGE = "net_revenue", "average_order_value"
+COUNTS = ("rows_read", "rows_accepted", "rows_quarantined", "quarantine_rate")
+STOCK = ("inventory_alerts", "stockouts")
+# All that the report reads, for lineage.
+METRICS = (
+    *HEADLINES,
+    *COUNTS,
+    *STOCK,
+    "customers_by_segment",
+    "freshness_hours",
+    "missing_deliveries",
+    "net_sales",
+)
+QUERIES = (AS_OF_DATES, COHORT_TRIANGLE, INVENTORY_ALERTS, LATEST_TESTS, QUARANTINE_RULES, SCORE_GROUPS)
 # What explains a day must not be made of it: these follow from the order or its date, or name the same places again.
 # Traits of customers (the policy names them) are those of the as-of date, and their groups of one day may be too small.
 NOT_EXPLAINING = frozenset({"booked", "order_status", "location", "location_name"})
@@ -336,7 +342,7 @@ class _Gathering:
         return customers if customers >= self._policy.smallest_group else None
 
     def _alerts(self) -> Alerts:
-        totals = self._client.query(MetricQuery(("inventory_alerts", "stockouts"))).records()
+        totals = self._client.query(MetricQuery(STOCK)).records()
         rows = self._rows(INVENTORY_ALERTS, limit=MOST_ALERTS)
         return Alerts(
             products=totals[0]["inventory_alerts"] or 0 if totals else 0,
@@ -345,8 +351,7 @@ class _Gathering:
         )
 
     def _quality(self, day: date | None) -> Quality:
-        names = ("rows_read", "rows_accepted", "rows_quarantined", "quarantine_rate")
-        (totals,) = self._client.query(MetricQuery(names)).records() or [dict.fromkeys(names)]
+        (totals,) = self._client.query(MetricQuery(COUNTS)).records() or [dict.fromkeys(COUNTS)]
         by = ("feed", "feed_entity")
         counts = {
             (record["feed"], record["feed_entity"]): record

@@ -12,14 +12,15 @@ from typing import Any
 import dagster as dg
 
 from orchestration.assets import PUBLISHED_KEY, Event, WarehouseRun
+from orchestration.exposures import FACES_GROUP, REPORT_EXPOSURE
 from serving.metabase.settings import URL_VARIABLE, is_configured
 from serving.semantic import SemanticClient
 from serving.semantic.smoke import unanswered
 
 FACE_CHECK = "works"
-METRICS_KEY = dg.AssetKey(["faces", "metrics"])
-REPORT_KEY = dg.AssetKey(["faces", "daily_report"])
-METABASE_KEY = dg.AssetKey(["faces", "metabase"])
+METRICS_KEY = dg.AssetKey([FACES_GROUP, "metrics"])
+REPORT_KEY = dg.AssetKey([FACES_GROUP, REPORT_EXPOSURE])
+METABASE_KEY = dg.AssetKey([FACES_GROUP, "metabase"])
 PATH_METADATA, SKIPPED_METADATA = "path", "skipped"
 MOST_NAMED = 5
 
@@ -32,7 +33,7 @@ class SilentMetricsError(Exception):
     """Published metrics give no answer."""
 
 
-def face_assets() -> list[dg.AssetsDefinition]:
+def after_publication_assets() -> list[dg.AssetsDefinition]:
     """One asset a face, after the published warehouse."""
     return [
         _face(METRICS_KEY, [PUBLISHED_KEY], "Every published metric answers.", _ask_metrics),
@@ -51,7 +52,7 @@ def _face(
 ) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name="_".join(key.path),
-        specs=[dg.AssetSpec(key, deps=deps, group_name="faces", description=description, skippable=True)],
+        specs=[dg.AssetSpec(key, deps=deps, group_name=FACES_GROUP, description=description, skippable=True)],
         check_specs=[dg.AssetCheckSpec(FACE_CHECK, asset=key)],
     )
     def face(context: dg.AssetExecutionContext, warehouse: WarehouseRun) -> Iterator[Event]:

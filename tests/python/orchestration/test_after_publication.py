@@ -8,9 +8,15 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import pytest
 
-from orchestration import faces
+from orchestration import after_publication
+from orchestration.after_publication import (
+    FACE_CHECK,
+    METABASE_KEY,
+    METRICS_KEY,
+    REPORT_KEY,
+    after_publication_assets,
+)
 from orchestration.assets import PUBLISHED_KEY, WarehouseRun
-from orchestration.faces import FACE_CHECK, METABASE_KEY, METRICS_KEY, REPORT_KEY, face_assets
 from serving.semantic import MetricQuery, QueryResult, SemanticClient
 from settings.errors import UnavailableError
 
@@ -21,7 +27,7 @@ if TYPE_CHECKING:
 def materialise(run: SampleRun, home: Path | None = None) -> dg.ExecuteInProcessResult:
     """All faces over what the sample company has published."""
     return dg.materialize(
-        [dg.AssetSpec(PUBLISHED_KEY), *face_assets()],
+        [dg.AssetSpec(PUBLISHED_KEY), *after_publication_assets()],
         resources={"warehouse": WarehouseRun(home=str(home or run.home.root))},
         raise_on_error=False,
     )
@@ -70,7 +76,7 @@ def test_a_report_that_fails_fails_no_run(
 ) -> None:
     ((day,),) = sample_run.query("select max(order_date) from marts.fct_orders")
     (readonly_sample / "reports" / f"daily_{day}.html").mkdir(parents=True)
-    monkeypatch.setattr(faces, "unanswered", lambda _client: {})
+    monkeypatch.setattr(after_publication, "unanswered", lambda _client: {})
     result = materialise(sample_run, readonly_sample)
     assert result.success
     check = checks(result)[REPORT_KEY]
@@ -84,7 +90,7 @@ def test_a_report_that_fails_fails_no_run(
 def test_a_metabase_that_is_away_fails_no_run(
     sample_run: SampleRun, readonly_sample: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(faces, "unanswered", lambda _client: {})
+    monkeypatch.setattr(after_publication, "unanswered", lambda _client: {})
     monkeypatch.setenv("METABASE_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("METABASE_API_KEY", "mb_not_to_be_shown")
     result = materialise(sample_run, readonly_sample)
@@ -118,7 +124,7 @@ def test_a_metric_that_gives_no_answer_is_named_and_its_faces_are_skipped(
 def test_what_is_not_installed_is_skipped_with_its_extra(
     sample_run: SampleRun, readonly_sample: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(faces, "unanswered", lambda _client: {})
+    monkeypatch.setattr(after_publication, "unanswered", lambda _client: {})
     monkeypatch.setitem(__import__("sys").modules, "serving.report.page", None)
     result = materialise(sample_run, readonly_sample)
     assert result.success
