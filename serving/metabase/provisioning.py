@@ -8,10 +8,8 @@ that somebody made by hand.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,20 +29,18 @@ from serving.metabase.desired import (
     parameter_id,
 )
 from serving.metabase.documentation import FOREIGN_KEY, TableDocumentation
+from serving.metabase.marks import MARK, differences, fingerprint, marked
 from serving.metabase.server import MetabaseServer, StaleRevisionError
 from settings.errors import ConfigurationError, UnavailableError
 
 logger = logging.getLogger(__name__)
 
-MARK = re.compile(r"\s*\[tillhouse:(?P<key>[a-z0-9_.+]+)#(?P<fingerprint>[0-9a-f]{8})\]\s*$")
 DATABASE_KEY = "database"
 SYNC_SECONDS, SYNC_PAUSE_SECONDS = 300.0, 2.0
 ATTEMPTS_AT_PERMISSIONS = 3
 ALL_USERS = "All Users"
 QUERY_BUILDER, NO = "query-builder", "no"
 UNRESTRICTED = "unrestricted"
-# Metabase adds to most of what it is given; these it keeps as they are, so anything more in them is a change by hand.
-KEPT_AS_GIVEN = frozenset({"visualization_settings", "template-tags"})
 UNSETTLED = "0" * 8  # the mark of a database while an apply goes on
 UNKNOWN = -1  # the number of an object that is yet to be made
 
@@ -185,7 +181,7 @@ class _Provisioning:
             return
         found = self.server.get(f"/api/database/{named[0]['id']}")
         mark = MARK.search(found.get("description") or "")
-        fields = _differences(body, found)
+        fields = differences(body, found)
         if mark is None and fields:
             raise ConfigurationError(
                 f"Metabase has a database called {DATABASE_NAME} already, which reads something else",
@@ -210,7 +206,7 @@ class _Provisioning:
             (place, told.description, sorted(told.columns.items()))
             for place, told in self.wanted.tables.items()
         ]
-        return _fingerprint(
+        return fingerprint(
             {
                 "database": self._database_body(),
                 "tables": tables,
@@ -285,7 +281,7 @@ class _Provisioning:
             writes.append((f"/api/table/{table['id']}", {"description": told.description}))
         for column in table["fields"]:
             wanted = self._field(told, column["name"], by_name)
-            if _differences(wanted, column):
+            if differences(wanted, column):
                 fields.append(column["name"])
                 writes.append((f"/api/field/{column['id']}", wanted))
         if writes:
@@ -331,7 +327,7 @@ class _Provisioning:
         found = self._remember("collection", listed)
         for one in self.wanted.collections:
             definition = {"name": one.name, "description": one.description}
-            body = {"name": one.name, "description": _marked(one.description, one.key, definition)}
+            body = {"name": one.name, "description": marked(one.description, one.key, definition)}
             if one.key not in found:
                 yield Change("create", "collection", one.name), self._creation_of_collection(one, body)
                 continue
@@ -365,7 +361,7 @@ class _Provisioning:
         return {
             **self._resolved(card.body),
             "name": card.name,
-            "description": _marked(card.description, card.key, definition),
+            "description": marked(card.description, card.key, definition),
             "collection_id": self.ids.get(card.collection, UNKNOWN),
         }
 
@@ -393,9 +389,9 @@ class _Provisioning:
             seen = self.server.get(f"/api/dashboard/{now.id}")
             body = self._dashboard_body(one, definition)
             cards = [] if self._holds(one, seen) else ["cards"]
-            fields = (*_differences(body, seen), *cards, *(("archived",) if now.is_archived else ()))
+            fields = (*differences(body, seen), *cards, *(("archived",) if now.is_archived else ()))
             if fields:
-                is_by_hand = now.fingerprint == _fingerprint(definition)
+                is_by_hand = now.fingerprint == fingerprint(definition)
                 yield (
                     Change("update", "dashboard", one.name, fields, is_by_hand),
                     self._writing_of_dashboard(one, definition, now.id, is_archived=now.is_archived),
@@ -404,7 +400,7 @@ class _Provisioning:
     def _dashboard_body(self, one: WantedDashboard, definition: Mapping[str, Any]) -> dict[str, Any]:
         return {
             "name": one.name,
-            "description": _marked(one.description, one.key, definition),
+            "description": marked(one.description, one.key, definition),
             "collection_id": self.ids.get(one.collection, UNKNOWN),
             "parameters": self._resolved(one.parameters),
         }
@@ -505,10 +501,10 @@ class _Provisioning:
     ) -> Iterator[Step]:
         """A step that writes the fields which differ; `change` is kind and name."""
         kind, name = change
-        fields = _differences(wanted, now.content if seen is None else seen)
+        fields = differences(wanted, now.content if seen is None else seen)
         restored = {"archived": False} if now.is_archived else {}
         if fields or restored:
-            is_by_hand = now.fingerprint == _fingerprint(definition)
+            is_by_hand = now.fingerprint == fingerprint(definition)
             body = {field: wanted[field] for field in fields} | restored
             yield (
                 Change("update", kind, name, (*fields, *restored), is_by_hand),
@@ -672,15 +668,6 @@ def _told(group: WantedGroup) -> tuple[str, list[str]]:
     return group.name, sorted(group.tables)
 
 
-def _marked(description: str, key: str, definition: Mapping[str, Any]) -> str:
-    return f"{description}\n\n[tillhouse:{key}#{_fingerprint(definition)}]"
-
-
-def _fingerprint(definition: Mapping[str, Any]) -> str:
-    text = json.dumps(definition, sort_keys=True, default=repr)
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
-
-
 def _data(answer: Any) -> list[Mapping[str, Any]]:
     """The list of an answer, which some versions and paths wrap as {data, total}."""
     return list(answer["data"] if isinstance(answer, Mapping) else answer)
@@ -707,24 +694,3 @@ def _text_settings(text: str) -> dict[str, Any]:
         "archived": False,
     }
     return {"virtual_card": card, "text": text}
-
-
-def _differences(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> tuple[str, ...]:
-    """The fields in which an object on the server is not as wanted."""
-    return tuple(name for name, value in wanted.items() if not _is_as(value, found.get(name), name))
-
-
-def _is_as(wanted: Any, found: Any, name: str = "") -> bool:
-    if isinstance(wanted, Mapping):
-        if not isinstance(found, Mapping) or (name in KEPT_AS_GIVEN and wanted.keys() != found.keys()):
-            return False
-        # What stands inside of settings is kept as given too.
-        inside = name if name == "visualization_settings" else ""
-        return all(_is_as(value, found.get(key), inside or key) for key, value in wanted.items())
-    if isinstance(wanted, list | tuple):
-        return (
-            isinstance(found, list)
-            and len(wanted) == len(found)
-            and all(_is_as(one, other, name) for one, other in zip(wanted, found, strict=True))
-        )
-    return bool(wanted == found)

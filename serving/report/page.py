@@ -13,6 +13,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from serving.dashboards.figures import written
 from serving.report import charts, texts
 from serving.report.contents import CohortCell, Contents, Headline, gather
 from serving.semantic import Catalogue, SemanticClient
@@ -61,8 +62,8 @@ def render(contents: Contents) -> str:
         "moment": texts.moment,
         "hours": texts.hours,
         "cell": texts.cell,
-        "count": lambda value: texts.figure(value, "count"),
-        "share": lambda value: texts.figure(value, "share"),
+        "count": lambda value: written(value, "count"),
+        "share": lambda value: written(value, "share"),
     }
     return environment.get_template(TEMPLATE).render(
         contents=contents,
@@ -75,7 +76,7 @@ def render(contents: Contents) -> str:
         metrics=contents.catalogue.metrics,
         chart=_image,
         charts=charts,
-        figure=texts.figure,
+        figure=written,
         change=texts.change,
     )
 
@@ -91,10 +92,10 @@ def _headline(one: Headline) -> dict[str, Any]:
     return {
         "label": one.metric.label,
         "description": one.metric.description,
-        "value": texts.figure(one.value, form),
-        "before": texts.figure(one.before, form),
+        "value": written(one.value, form),
+        "before": written(one.before, form),
         "change": texts.change(one.value, one.before, form),
-        "week_before": texts.figure(one.week_before, form),
+        "week_before": written(one.week_before, form),
         "week_change": texts.change(one.value, one.week_before, form),
         "spark": _image(charts.sparkline(one.series), f"{one.metric.label}, last four weeks"),
     }

@@ -1,32 +1,18 @@
-"""How figures and changes read on the page."""
+"""How figures and changes read on the page: as on the dashboards, and what only the report has."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-NOTHING = "–"
-
-
-def figure(value: Any, form: str) -> str:
-    """A metric's value as its format asks (`MetricInfo.format`); a dash where there is none."""
-    if value is None:
-        return NOTHING
-    return FORMS.get(form, _two_places)(value)
+from serving.dashboards.figures import NOTHING, difference
 
 
 def change(value: Any, before: Any, form: str) -> str:
     """From one figure to the next: relative for amounts, in percentage points for shares; a dash where unknown."""
-    if value is None or before is None:
-        return NOTHING
-    if form == "share":
-        return _signed(float(value - before) * 100, 1) + " points"
-    if not before:
-        return "no change" if value == before else "from 0"
-    return _signed(float(value - before) / abs(float(before)) * 100, 1) + " %"
+    return difference(value, before, form) or NOTHING
 
 
 def money(value: Decimal | Fraction | float, *, is_signed: bool = False) -> str:
@@ -64,26 +50,3 @@ def _signed(value: float, places: int) -> str:
     # Rounded first, so that a change of nearly nothing has no sign.
     rounded = round(value, places)
     return f"{rounded:+,.{places}f}" if rounded else f"{0:.{places}f}"
-
-
-def _share(value: Any) -> str:
-    return f"{value:.1%}"
-
-
-def _two_places(value: Any) -> str:
-    return f"{value:,.2f}"
-
-
-def _quantity(value: Any) -> str:
-    return f"{value.normalize():,f}" if isinstance(value, Decimal) else f"{value:,}"
-
-
-def _count(value: Any) -> str:
-    return f"{int(value):,}"
-
-
-FORMS: Mapping[str, Callable[[Any], str]] = {
-    "share": _share,
-    "quantity": _quantity,
-    "count": _count,
-}

@@ -90,7 +90,7 @@ def by_day(sample_run: SampleRun, day: date) -> dict[str, Any]:
     return {
         "Net revenue": f"{day_revenue:,.2f}",
         "Orders": f"{int(day_orders):,}",
-        "Units sold": f"{units.normalize():,f}",
+        "Units sold": f"{units:,.0f}",
         "Average order value": f"{sales / day_orders:,.2f}",
         "Daily active customers": f"{customers:,}",
         "New customers": f"{new:,}",
