@@ -146,17 +146,19 @@ class _Provisioning:
 
     def stages(self) -> Iterator[list[Step]]:
         """Steps that are known once those of the stages before have run (or, of a plan, are only told)."""
-        yield list(self._database())
-        yield list(self._read_tables())
-        yield list(self._tables())
         yield list(self._groups())
+        yield list(self._database())
+        # Metabase opens what is new to everybody: closed before there is anything in it.
+        yield list(self._data_permissions([ALL_USERS]))
+        yield list(self._read_tables())
+        yield list(self._data_permissions([name for name in self._judged_groups() if name != ALL_USERS]))
+        yield list(self._tables())
         yield list(self._collections())
+        yield list(self._collection_permissions())
         # A model first, then what reads it: what is made in one stage has its number in the next.
         yield list(self._cards([card for card in self.wanted.cards if not _references_cards(card)]))
         yield list(self._cards([card for card in self.wanted.cards if _references_cards(card)]))
         yield list(self._dashboards())
-        yield list(self._collection_permissions())
-        yield list(self._data_permissions())
         yield list(self._dropped())
         yield list(self._settled())
 
@@ -239,8 +241,10 @@ class _Provisioning:
             )
 
     def _missing_tables(self) -> list[str]:
-        present = {(table["schema"], table["name"]) for table in self._metadata()}
-        return [f"{schema}.{name}" for schema, name in self.wanted.tables if (schema, name) not in present]
+        self.table_ids = {(table["schema"], table["name"]): table["id"] for table in self._metadata()}
+        return [
+            f"{schema}.{name}" for schema, name in self.wanted.tables if (schema, name) not in self.table_ids
+        ]
 
     def _metadata(self) -> list[Mapping[str, Any]]:
         if DATABASE_KEY not in self.ids:
@@ -263,7 +267,6 @@ class _Provisioning:
 
     def _tables(self) -> Iterator[Step]:
         tables = {(table["schema"], table["name"]): table for table in self._metadata()}
-        self.table_ids = {place: table["id"] for place, table in tables.items()}
         by_name = {name: table for (_, name), table in tables.items()}
         for place, told in self.wanted.tables.items():
             if place in tables:
@@ -551,10 +554,10 @@ class _Provisioning:
 
         return write
 
-    def _data_permissions(self) -> Iterator[Step]:
+    def _data_permissions(self, names: Sequence[str]) -> Iterator[Step]:
         seen = self.server.get("/api/permissions/graph")["groups"]
         database = str(self.ids.get(DATABASE_KEY, UNKNOWN))
-        for name in self._judged_groups():
+        for name in names:
             now = seen.get(str(self.groups.get(name, UNKNOWN)), {}).get(database)
             if not self._is_granted(name, now):
                 yield (
@@ -575,10 +578,12 @@ class _Provisioning:
             return False
         found = now or {}
         queries = found.get("create-queries", NO)
+        if name == ALL_USERS:
+            return _is_closed(queries) and found.get("view-data", UNRESTRICTED) == UNRESTRICTED
         for (schema, table), wanted in self._allowed_tables(name).items():
             of_schema = queries.get(schema, NO) if isinstance(queries, Mapping) else queries
             of_table = (
-                of_schema.get(str(self.table_ids[schema, table]), NO)
+                of_schema.get(str(self.table_ids.get((schema, table), UNKNOWN)), NO)
                 if isinstance(of_schema, Mapping)
                 else of_schema
             )
@@ -662,6 +667,11 @@ class _Provisioning:
 
 def _references_cards(card: WantedCard) -> bool:
     return bool(card.body["type"] == "metric")
+
+
+def _is_closed(queries: Any) -> bool:
+    """Whether a group may ask nothing of a database, told for the whole of it, by schemas or by tables."""
+    return all(map(_is_closed, queries.values())) if isinstance(queries, Mapping) else bool(queries == NO)
 
 
 def _told(group: WantedGroup) -> tuple[str, list[str]]:

@@ -68,6 +68,7 @@ class FakeMetabase:
             answer lost.
         stale_revisions: so many times somebody else changes the permissions just before they are written.
         drops_dashcards: answers 200 to a dashboard's cards and keeps none of them.
+        exposed: cards and databases that everybody could see as they were filled.
         answers: path → what is answered there in place of anything else.
     """
 
@@ -79,6 +80,7 @@ class FakeMetabase:
     fails_after_writing: bool = False
     stale_revisions: int = 0
     drops_dashcards: bool = False
+    exposed: list[str] = field(default_factory=list)
     answers: dict[str, tuple[int, str]] = field(default_factory=dict)
     writes: int = 0
     url: str = ""
@@ -247,6 +249,8 @@ class FakeMetabase:
     def _metadata(self, database: dict[str, Any]) -> Any:
         self.polls += 1
         is_read = self.polls > self.polls_until_synced
+        if is_read and self.data_permissions[str(EVERYBODY)][str(database["id"])]["create-queries"] != "no":
+            self.exposed.append(database["name"])
         return {**database, "tables": database["tables"] if is_read else []}
 
     def _table(self, number: int) -> dict[str, Any]:
@@ -306,6 +310,8 @@ class FakeMetabase:
 
     def _add_card(self, body: Any) -> Any:
         self._require_card(body)
+        if self._permission(EVERYBODY, str(body.get("collection_id") or "root")) != "none":
+            self.exposed.append(body["name"])
         number = self.new_number()
         self.cards[number] = {
             "id": number, "description": None, "archived": False, "collection_id": None, "type": "question",
