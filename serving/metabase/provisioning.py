@@ -146,10 +146,11 @@ class _Provisioning:
 
     def stages(self) -> Iterator[list[Step]]:
         """Steps that are known once those of the stages before have run (or, of a plan, are only told)."""
-        yield list(self._groups())
+        self._read_groups()
         yield list(self._database())
         # Metabase opens what is new to everybody: closed before there is anything in it.
         yield list(self._data_permissions([ALL_USERS]))
+        yield list(self._groups())
         yield list(self._read_tables())
         yield list(self._data_permissions([name for name in self._judged_groups() if name != ALL_USERS]))
         yield list(self._tables())
@@ -310,11 +311,13 @@ class _Provisioning:
 
     # Groups, collections, cards, dashboards
 
-    def _groups(self) -> Iterator[Step]:
+    def _read_groups(self) -> None:
         self.groups = {
             ALL_USERS if group.get("magic_group_type") == "all-internal-users" else group["name"]: group["id"]
             for group in self.server.get("/api/permissions/group")
         }
+
+    def _groups(self) -> Iterator[Step]:
         for group in self.wanted.groups:
             if group.name not in self.groups:
                 yield Change("create", "group", group.name), self._creation_of_group(group.name)

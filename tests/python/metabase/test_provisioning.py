@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cli.main import main
+from serving.dashboards.definitions import load_dashboards
 from serving.metabase.desired import Wanted
 from serving.metabase.provisioning import Change, apply, drift, plan
 from serving.metabase.server import MetabaseServer
@@ -353,6 +354,8 @@ def test_the_commands_plan_apply_and_find_drift(
     monkeypatch.setenv("METABASE_URL", fake.url)
     monkeypatch.setenv("METABASE_API_KEY", KEY)
     fake.tables = {("marts", "dim_location"): ("location_key",)}
+    few = tuple(one for one in load_dashboards() if one.name in {"home", "revenue"})
+    monkeypatch.setattr("serving.metabase.desired.load_dashboards", lambda: few)
     described = {"dim_location": everything.tables["marts", "dim_location"]}
     monkeypatch.setattr("serving.metabase.open.read_documentation", lambda _home: described)
     code, told = call("plan")
