@@ -81,7 +81,7 @@ def _face(
 
 def _ask_metrics(warehouse: WarehouseRun) -> Mapping[str, Any]:
     try:
-        with SemanticClient.open(warehouse.home_folder, warehouse.target) as client:
+        with SemanticClient.open(warehouse.home_folder, warehouse.named_target) as client:
             asked = len(client.catalogue().public_metrics)
             failures = unanswered(client)
     except ModuleNotFoundError as error:
@@ -97,7 +97,7 @@ def _write_report(warehouse: WarehouseRun) -> Mapping[str, Any]:
         from serving.report.page import write_report
     except ModuleNotFoundError as error:
         raise _not_installed(error, "report") from error
-    path = write_report(warehouse.home_folder, target=warehouse.target)
+    path = write_report(warehouse.home_folder, target=warehouse.named_target)
     return {PATH_METADATA: dg.MetadataValue.path(str(path))}
 
 
@@ -109,7 +109,7 @@ def _apply_metabase(warehouse: WarehouseRun) -> Mapping[str, Any]:
         from serving.metabase.provisioning import apply
     except ModuleNotFoundError as error:
         raise _not_installed(error, "metabase") from error
-    server, wanted = open_metabase(warehouse.home_folder, warehouse.target)
+    server, wanted = open_metabase(warehouse.home_folder, warehouse.named_target)
     return {"changes": len(apply(server, wanted))}
 
 
