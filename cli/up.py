@@ -110,7 +110,7 @@ def _servers(
                 "--module-name", "orchestration.definitions", "--working-directory", str(PROJECT_ROOT),
             ],
             ready_path="/server_info",
-            environment={"DAGSTER_HOME": str(prepare_instance(home))},
+            environment={"DAGSTER_HOME": str(prepare_instance(home)), "TILLHOUSE_TARGET": target},
         ),
     )  # fmt: skip
 
