@@ -32,7 +32,7 @@ profiles.yml: profiles.example.yml
 demo: setup  ## generate a sample company, load it, build, test and publish its marts
 	@$(BIN)/tillhouse demo
 
-test: lint types sql-lint unit  ## everything CI runs
+test: lint types sql-lint unit  ## linters, types and tests; CI runs test-engines too
 
 lint: setup
 	$(BIN)/ruff check .
@@ -46,9 +46,11 @@ sql-lint: setup
 	@scratch=$$(mktemp -d) && TILLHOUSE_HOME=$$scratch $(BIN)/sqlfluff lint --processes 2 --disable-progress-bar \
 		models snapshots tests/dbt; status=$$?; rm -rf "$$scratch"; exit $$status
 
+IN_TWO := -n 2 --dist loadfile --no-loadscope-reorder
+
 # Whole files go to one process each, so that what a file makes once is made once; tests/python/conftest.py orders them.
 unit: setup
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered
+	$(BIN)/pytest $(IN_TWO) -m "not minutes" --cov --cov-report=term:skip-covered
 
 # Spark is large and needs Java, so it is no part of the set-up; what it brings goes into the same .venv.
 $(ENGINES_READY): $(READY) requirements-engines.lock
@@ -56,7 +58,8 @@ $(ENGINES_READY): $(READY) requirements-engines.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-engines.lock
 	@touch $@
 
-test-engines: setup $(ENGINES_READY)  ## hold Spark to the embedded engine; needs Java 17
+test-engines: setup $(ENGINES_READY)  ## what takes minutes: Spark (Java 17), Postgres, killed runs, a browser (Chromium)
+	$(BIN)/pytest $(IN_TWO) -m minutes --no-cov
 	$(BIN)/pytest --no-cov tests/engines
 
 format: setup  ## format Python and SQL

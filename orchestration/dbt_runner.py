@@ -312,6 +312,8 @@ def node_results(run_results: Any, query: Query) -> Iterator[NodeResult]:
     for result in run_results.results:
         node = result.node
         resource_type = str(node.resource_type)
+        if resource_type == "exposure":
+            continue  # dbt lists them, and there is nothing of them to run
         depends_on = tuple(node.depends_on.nodes) if resource_type in {"test", "unit_test"} else ()
         attached = getattr(node, "attached_node", None)
         whole = NodeResult(

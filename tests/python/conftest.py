@@ -33,6 +33,8 @@ LONGEST_FILES = (
     "property/test_incremental_equals_full.py",
     "orchestration/test_run.py",
     "cli/test_cli_runs.py",
+    "report/test_report.py",
+    "metabase/test_provisioning.py",
     "dashboards/test_browser.py",
     "cli/test_cli_dashboards.py",
     "oracle/test_marts_equal_oracle_when_awkward.py",

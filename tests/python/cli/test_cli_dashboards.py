@@ -122,6 +122,7 @@ def get(port: int, path: str = "/", host: str | None = None) -> str:
         return str(response.read().decode())
 
 
+@pytest.mark.minutes
 def test_everything_comes_up_a_dead_child_is_told_and_nothing_is_left(
     sample_run: SampleRun, tmp_path: Path
 ) -> None:

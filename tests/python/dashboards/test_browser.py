@@ -26,7 +26,7 @@ SHOWN_DAYS = 91  # the period of a page that names none
 # Streamlit looks for its own server below the page's path first, and then where it is.
 PROBE = re.compile(r"/_stcore/(health|host-config)$")
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=NO_CHROMIUM)
+pytestmark = [pytest.mark.minutes, pytest.mark.skipif(CHROMIUM is None, reason=NO_CHROMIUM)]
 
 
 @dataclass

@@ -15,7 +15,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from ingestion import preflight
@@ -119,6 +119,8 @@ def test_facts_equal_a_reading_character_by_character_whatever_the_block_size(
     tmp_path: Path, rows: list[str], line_end: str, ends: bool, chunk: int
 ) -> None:
     text = line_end.join(["x,y,z", *rows]) + (line_end if ends else "")
+    # Where every fourth byte is a NUL the file is taken for UTF-16, and refused.
+    assume(all(head.count(0) <= len(head) // 4 for head in (text.encode(), text.encode()[:chunk])))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(preflight, "CHUNK_BYTES", chunk)
         facts = looked_at(tmp_path / "work", text.encode())

@@ -113,6 +113,7 @@ def test_tables_have_descriptions_and_keys_lead_to_their_tables(
     assert columns["mart_churn_indicators", "spend_change_rate"]["semantic_type"] == "type/Percentage"
 
 
+@pytest.mark.minutes
 def test_an_apply_that_ends_after_any_call_is_taken_up(little: Wanted) -> None:
     tables = {place: tuple(told.columns) for place, told in little.tables.items()}
 
@@ -338,6 +339,7 @@ def test_the_readers_password_is_sent_once_and_shown_nowhere(
     assert little.database.password not in fake.state()
 
 
+@pytest.mark.minutes
 def test_the_commands_plan_apply_and_find_drift(
     fake: FakeMetabase,
     everything: Wanted,

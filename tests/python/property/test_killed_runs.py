@@ -16,6 +16,8 @@ from .killing import CHILD_SECONDS, Killing, start_child
 from .sequences import Sequence
 
 # Later steps leave bronze alone.
+pytestmark = pytest.mark.minutes
+
 LOADING = CRASH_POINTS[: CRASH_POINTS.index("all_loaded")]
 
 

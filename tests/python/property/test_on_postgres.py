@@ -16,6 +16,8 @@ from .killed_run import run_to_its_end
 from .killing import Killing
 from .test_incremental_equals_full import EVERYTHING
 
+pytestmark = pytest.mark.minutes
+
 POINTS = (
     "load_uncommitted",
     "inside a model: between the statements of its transaction",

@@ -20,6 +20,8 @@ from orchestration.dbt_runner import BuildSettings, DbtRunner
 from sample_data.generator import generate
 from settings.home import HOME_VARIABLE, PROJECT_ROOT, Home
 
+pytestmark = pytest.mark.minutes
+
 MARTS = sorted(path.stem for path in (PROJECT_ROOT / "models" / "marts").rglob("*.sql"))
 LINEAGE = {"_batch_id", "_load_sequence", "_row_number", "_arrived_at"}
 BELIEF_TIMES = {"dbt_scd_id", "dbt_updated_at", "dbt_valid_from", "dbt_valid_to"}  # when a run took place
