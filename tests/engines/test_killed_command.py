@@ -28,7 +28,7 @@ COMMAND_SECONDS = 900
 RUN_COLUMNS = {"_ingested_at", "run_id", "first_seen_at", "loaded_at", "seen_at"}
 OPS = ("load_ledger", "load_entity_counts", "quarantine", "drift_events")
 LAST_DELIVERY = 3
-POINTS = ("record_written", "load_uncommitted", "marts_built", "readers_switched", "published")
+POINTS = ("load_uncommitted", "marts_built", "published")
 
 State = dict[str, list[str]]
 
