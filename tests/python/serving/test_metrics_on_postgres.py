@@ -119,7 +119,6 @@ ROUTES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("/ltv/30", {}),
     ("/inventory/alerts", {}),
     ("/locations/ranking", {}),
-    ("/freshness", {}),
 )
 
 
