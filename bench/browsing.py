@@ -39,15 +39,14 @@ def dashboards_of(home: Home, role: str | None, log: Path) -> Iterator[str]:
             cwd=PROJECT_ROOT, env=os.environ | {HOME_VARIABLE: str(home.root)},
             stdout=output, stderr=subprocess.STDOUT,
         )  # fmt: skip
-        address = f"http://127.0.0.1:{port}"
         try:
             deadline = time.monotonic() + START_SECONDS
-            while not _is_up(address):
+            while not _is_up(port):
                 if process.poll() is not None or time.monotonic() > deadline:
                     raise RuntimeError(f"the dashboards did not start:\n{log.read_text(encoding='utf-8')}")
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(timeout=0.1)
-            yield address
+            yield f"http://127.0.0.1:{port}"
         finally:
             process.terminate()
             process.wait(timeout=START_SECONDS)
@@ -75,7 +74,8 @@ def settle(page: Page) -> None:
     expect(charts.filter(has=page.locator(".marks"))).to_have_count(charts.count(), timeout=MILLISECONDS)
 
 
-def _is_up(address: str) -> bool:
-    with suppress(OSError), urllib.request.urlopen(f"{address}/_stcore/health", timeout=5) as answer:  # noqa: S310
+def _is_up(port: int) -> bool:
+    address = f"http://127.0.0.1:{port}/_stcore/health"
+    with suppress(OSError), urllib.request.urlopen(address, timeout=5) as answer:
         return bool(answer.status == 200)
     return False

@@ -239,8 +239,7 @@ def _bar(card: Card, frame: Frame) -> Any:
 
 
 def _stacked(card: Card, frame: Frame) -> Any:
-    x, (y, colour) = _x(card, frame), _y_and_colour(card, frame)
-    assert colour is not None  # noqa: S101  (several y or a colour: the definitions are held to it)
+    x, (y, colour) = _x(card, frame), _y_with_colour(card, frame)
     frame, order = _largest_series(frame, x, y, colour)
     value = frame.columns[y]
     domain = (
@@ -268,8 +267,7 @@ def _stacked(card: Card, frame: Frame) -> Any:
 
 
 def _heatmap(card: Card, frame: Frame) -> Any:
-    x, (y, colour) = _x(card, frame), _y_and_colour(card, frame)
-    assert colour is not None  # noqa: S101  (the definitions are held to it)
+    x, (y, colour) = _x(card, frame), _y_with_colour(card, frame)
     value = frame.columns[colour]
     down = frame.columns[y].format in {"date", "text"} or y == "iso_weekday"
     domain = _buckets(frame, x) if x == str(frame.grain) else sorted({row[x] for row in frame.rows})
@@ -362,6 +360,14 @@ def _x(card: Card, frame: Frame) -> str:
 def _y_and_colour(card: Card, frame: Frame) -> tuple[str, str | None]:
     ys = [str(frame.grain) if name == "grain" else name for name in card.encoding.ys]
     return ("value", "series") if len(ys) > 1 else (ys[0], card.encoding.colour)
+
+
+def _y_with_colour(card: Card, frame: Frame) -> tuple[str, str]:
+    """Of a kind of chart that has no picture without a colour, which its definition is held to name."""
+    y, colour = _y_and_colour(card, frame)
+    if colour is None:
+        raise ValueError(f"card {card.name}: a {card.chart} needs a colour, or several y")
+    return y, colour
 
 
 def _time_axis(x: str, frame: Frame) -> Any:

@@ -34,6 +34,9 @@ _QUANTITIES = frozenset(
     {"on_hand", "allocated", "available", "reorder_point", "suggested_order_quantity", "quantity", "units",
      "returned_units", "units_sold", "units_sold_28_days"}
 )  # fmt: skip
+_FORMATS_OF_TYPES = {
+    "integer": "count", "bigint": "count", "hugeint": "count", "date": "date", "boolean": "boolean",
+}  # fmt: skip
 _NAMES_IN_DIGITS = frozenset({"hour", "iso_weekday", "month_number", "r_score", "f_score", "m_score", "year"})
 
 
@@ -86,21 +89,16 @@ def columns_of_rows(mart: PublishedMart) -> tuple[Column, ...]:
     return tuple(_mart_column(name, mart, None) for name in mart.columns)
 
 
-def written(value: Any, form: str) -> str:  # noqa: PLR0911  (one line a format)
+def written(value: Any, form: str) -> str:
     """A value as a reader sees it."""
     if value is None:
         return NOTHING
-    if form == "share":
-        return f"{float(value):.1%}"
-    if form == "money" and abs(value) >= WITHOUT_CENTS:
-        return f"{value:,.0f}"
-    if form in {"money", "ratio", "number"}:
-        return f"{value:,.2f}"
-    if form in {"count", "quantity"}:
-        return f"{value:,.0f}"
-    if form in {"hours", "days"}:
-        return f"{float(value):,.1f} {form[0]}"
-    return str(value)
+    if form not in D3_FORMATS:
+        return str(value)
+    # Python writes numbers by the same words as D3, but a decimal as no integer.
+    is_whole = form == "count" or (form == "money" and abs(value) >= WITHOUT_CENTS)
+    figure = f"{value:{',.0f' if is_whole else D3_FORMATS[form]}}"
+    return f"{figure} {form[0]}" if form in {"hours", "days"} else figure
 
 
 def difference(now: Any, before: Any, form: str) -> str | None:
@@ -154,21 +152,19 @@ def _mart_column(name: str, mart: PublishedMart, function: tuple[str, str] | Non
     return Column(name, label, _format(name, kind))
 
 
-def _format(name: str, kind: str) -> str:  # noqa: PLR0911  (one line a type)
+def _format(name: str, kind: str) -> str:
     if name in _NAMES_IN_DIGITS:
         return "label"
-    if kind in {"integer", "bigint", "hugeint"}:
-        return "count"
-    if kind.startswith(("decimal", "numeric")):
-        if "hours" in name.split("_"):
-            return "hours"
+    if kind.startswith(("decimal", "numeric", "double")):
+        return _format_of_fraction(name, is_exact=not kind.startswith("double"))
+    return "moment" if kind.startswith("timestamp") else _FORMATS_OF_TYPES.get(kind, "text")
+
+
+def _format_of_fraction(name: str, *, is_exact: bool) -> str:
+    if "hours" in name.split("_"):
+        return "hours"
+    if is_exact:
         return "quantity" if name in _QUANTITIES else "money"
-    if kind.startswith("double"):
-        if name.endswith(("_rate", "_share")):
-            return "share"
-        return "days" if name == "days_of_cover" else "hours" if "hours" in name.split("_") else "number"
-    if kind == "date":
-        return "date"
-    if kind.startswith("timestamp"):
-        return "moment"
-    return "boolean" if kind == "boolean" else "text"
+    if name.endswith(("_rate", "_share")):
+        return "share"
+    return "days" if name == "days_of_cover" else "number"

@@ -333,13 +333,15 @@ class _Provisioning:
         found = self._remember("collection", listed)
         for one in self.wanted.collections:
             definition = {"name": one.name, "description": one.description}
-            body = {"name": one.name, "description": marked(one.description, one.key, definition)}
+            body: dict[str, Any] = {
+                "name": one.name, "description": marked(one.description, one.key, definition),
+            }  # fmt: skip
             if one.key not in found:
                 yield Change("create", "collection", one.name), self._creation_of_collection(one, body)
                 continue
             now = found[one.key]
             if one.parent is not None:
-                body["parent_id"] = self.ids.get(one.parent, UNKNOWN)  # type: ignore[assignment]
+                body["parent_id"] = self.ids.get(one.parent, UNKNOWN)
             seen = {**now.content, "parent_id": _parent(now.content)}
             yield from self._update(("collection", one.name), now, body, definition, seen=seen)
 

@@ -25,7 +25,7 @@ class StaleRevisionError(UnavailableError):
     """Somebody changed the permissions after they were read; read them again."""
 
 
-class _Api(Metabase_API):  # type: ignore[misc]
+class _Api(Metabase_API):  # type: ignore[misc]  # the package has no types
     """The package's client without what its constructor does on its own."""
 
     def __init__(self, domain: str, header: dict[str, str]) -> None:

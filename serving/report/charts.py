@@ -258,9 +258,9 @@ def _label(axes: Axes, x: date, y: float, text: str, colour: str) -> None:
 
 
 def _date_axis(axes: Axes) -> None:
-    locator = dates.AutoDateLocator(minticks=3, maxticks=9)  # type: ignore[no-untyped-call]
+    locator = dates.AutoDateLocator(minticks=3, maxticks=9)
     axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
+    axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))
     first, last = axes.get_xlim()
     axes.set_xlim(first, last + (last - first) * 0.13)  # room for the names at the ends of the lines
 
