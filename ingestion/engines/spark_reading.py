@@ -89,7 +89,9 @@ def _cells_sql(request: ValidationRequest, lines: str, columns: SourceColumns) -
     cells = f"split(line, {_text(border)}, -1)"
     if quote and request.facts.has_quotes:
         mark = re.escape(quote)
-        cell = f"{border}( ?{mark}(?:[^{mark}]|{mark}{mark})*+{mark} *(?={border}|\\z)|[^{border}]*)"
+        # A set of characters leaves out one of them; a longer delimiter is looked for at each place.
+        plain_cell = f"[^{border}]*" if len(delimiter) == 1 else f"(?:(?!{border})[\\s\\S])*+"
+        cell = f"{border}( ?{mark}(?:[^{mark}]|{mark}{mark})*+{mark} *(?={border}|\\z)|{plain_cell})"
         found = f"regexp_extract_all(concat({_text(delimiter)}, line), {_text(cell)}, 1)"
         inner = f"regexp_replace(cell, {_text(f'^ ?{mark}|{mark} *{chr(92)}z')}, '')"
         plain = f"replace({inner}, {_text(quote + quote)}, {_text(quote)})"

@@ -82,6 +82,8 @@ def test_other_delimiters(pair: Pair, delimiter: str, quote: str) -> None:
         LINE.format(1, "x.y"),
         LINE.format(2, f"{quote}a{quote}"),
         LINE.format(3, '"b"'),
+        # Parts of a longer delimiter are no delimiter, in a line with quotes neither.
+        *([LINE.format(5, "a|b~c"), '"o6",2,EUR,2024-05-05 10:00,pa~id,x|y'] if len(delimiter) > 1 else []),
         "o4",
     ]
     content = "\n".join(row.replace(",", delimiter) for row in rows).encode()
