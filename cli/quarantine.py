@@ -48,7 +48,7 @@ def list_command(feed: Feed = None, rule: Rule = None, day: Day = "", target: Ta
         found.columns,
         found.rows,
         empty="no such rows in quarantine" if is_filtered else "the quarantine is empty",
-        headings={"day": "came in on"},
+        headings={"day": "came in on", "files": "refused files"},
     )
     if found.rows:
         say("See them: tillhouse quarantine show FEED --rule RULE")
