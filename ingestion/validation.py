@@ -614,6 +614,7 @@ class _Builder:
             return self.private_value(column)
         if contract.allowed:
             column.notes.append((f"v_{column.name} = '{UNMAPPED}'", "unmapped_word"))
+            column.noted_where = None  # the file may hold this very word, which then did not change
             known = any_of(text, contract.allowed)
             return f"case when {known} then {text} when {text} is not null then '{UNMAPPED}' end"
         if contract.vocabulary == "iso_4217":
