@@ -37,21 +37,31 @@
 
 {#
     `within`: a column that a row has in common with the one it refers to and that lies in the order of time. Where not
-    all rows are looked at, only the parents in these blocks are.
+    all rows are looked at, only the parents in these blocks are; those depend on the rows themselves, and a `not exists`
+    over them would be unrolled into every row beside every other one.
 #}
 {% macro rows_without_parent(relation, column, parent, field, within=none, is_whole=true) -%}
     {%- set rows = '(select * from ' ~ relation ~ ') as child' %}
+    {%- if is_whole or not within %}
     select count(*)
     from {{ rows }}
     where
         child.{{ column }} is not null
         and not exists (
             select 1
-            from {{ parent if is_whole or not within else '(' ~ rows_of_keys(
-                parent, [('source_system', 'source_system'), (within, within)], rows
-            ) ~ ')' }} as parent
+            from {{ parent }} as parent
             where parent.{{ field }} = child.{{ column }}
         )
+    {%- else %}
+    select count(*)
+    from {{ rows }}
+    left join
+        ({{ rows_of_keys(parent, [('source_system', 'source_system'), (within, within)], rows) }}) as parent
+        on parent.{{ field }} = child.{{ column }}
+    where
+        child.{{ column }} is not null
+        and parent.{{ field }} is null
+    {%- endif %}
 {%- endmacro %}
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -268,6 +271,28 @@ def test_a_daily_run_compares_the_key_of_a_changed_row_with_what_its_order_left_
     # Of what was not named nothing is looked at.
     name_again(warehouse, "fct_order_items", "source_system, 'another order', order_date from picked")
     assert broken(warehouse.test("fct_order_items")) == {}
+
+
+def test_what_a_daily_check_handles_grows_with_the_rows_named_and_not_with_their_square(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TILLHOUSE_CHECKS", "touched")
+    name_again(warehouse, "fct_order_items", "source_system, order_id, order_date from marts.fct_order_items")
+    assert broken(warehouse.test("fct_order_items")) == {}
+    (compiled,) = (warehouse.home.dbt_target / "compiled").rglob("fct_order_items_checks_hold.sql")
+    ((lines, orders),) = warehouse.rows(
+        "select (select count(*) from marts.fct_order_items), (select count(*) from marts.fct_orders)"
+    )
+    name_again(warehouse, "fct_order_items", "source_system, order_id, order_date from marts.fct_order_items")
+    ((_, profile),) = warehouse.rows(f"explain (analyze, format json) {compiled.read_text('utf-8')}")
+    handled = max(node["operator_cardinality"] for node in nodes_of(json.loads(str(profile))["children"]))
+    assert lines <= handled <= 2 * (int(str(lines)) + int(str(orders)))
+
+
+def nodes_of(children: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for node in children:
+        yield node
+        yield from nodes_of(node["children"])
 
 
 def test_a_daily_run_tells_which_check_warned_and_looks_at_its_rows_again(
