@@ -15,7 +15,7 @@ from orchestration.assets import PUBLISHED_KEY, Event, WarehouseRun
 from orchestration.exposures import FACES_GROUP, REPORT_EXPOSURE
 from serving.metabase.settings import URL_VARIABLE, is_configured
 from serving.semantic import SemanticClient
-from serving.semantic.smoke import unanswered
+from serving.smoke import unanswered
 
 FACE_CHECK = "works"
 METRICS_KEY = dg.AssetKey([FACES_GROUP, "metrics"])

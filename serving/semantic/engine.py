@@ -1,4 +1,4 @@
-"""MetricFlow, wrapped: everything that knows of its Python interface, which is declared unstable, is here.
+"""MetricFlow, wrapped: what knows of its Python interface, which is declared unstable, is here and in `renderers`.
 
 The engine is built once a manifest; after that a query that is new takes tens of milliseconds and one of a known shape
 none, since its SQL is kept. Values never enter the SQL: a condition is compiled with a mark in the value's place, and
@@ -284,18 +284,31 @@ class SemanticEngine:
         self, query: MetricQuery, filters: tuple[Filter, ...], open_conditions: tuple[OpenCondition, ...]
     ) -> str:
         from metricflow.engine.metricflow_engine import MetricFlowQueryRequest
+        from metricflow.sql.optimizer.optimization_levels import SqlOptimizationLevel
+        from metricflow_semantics.errors.error_classes import InvalidQueryException
 
         asked = {name: self._routed(name, query.grain) for name in query.metrics}
         paths = {name: self.catalogue.dimensions[name].path for name in query.group_by}
         group_by = ([f"{TIME}__{query.grain}"] if query.grain else []) + list(paths.values())
-        explained = self._engine.explain(
-            MetricFlowQueryRequest.create(
-                metric_names=list(asked.values()),
-                group_by_names=group_by,
-                where_constraints=[*self._conditions(filters), *self._open_conditions(open_conditions)]
-                or None,
-            )
+        request = MetricFlowQueryRequest.create(
+            metric_names=list(asked.values()),
+            group_by_names=group_by,
+            where_constraints=[*self._conditions(filters), *self._open_conditions(open_conditions)] or None,
+            # Above it parts of a query share a table expression, which DuckDB reads whole: no filter gets in.
+            sql_optimization_level=SqlOptimizationLevel.O4,
         )
+        try:
+            explained = self._engine.explain(request)
+        except InvalidQueryException as error:
+            periods = [one.dimension for one in filters if one.dimension in set(Grain)]
+            if not periods:
+                raise
+            raise UsageError(
+                f"{', '.join(query.metrics)} {f'by {query.grain}' if query.grain else 'over all time'} cannot be"
+                f" filtered by {' and '.join(periods)}",
+                remedy=f"filter by a longer period, or group by {periods[0]}",
+                rule="grain",
+            ) from error
         inner = _MARK.sub(
             lambda found: f"${int(found[1]) + 1}", _without_comments(explained.sql_statement.sql)
         )
@@ -403,16 +416,16 @@ def _without_comments(sql: str) -> str:
 def _build(manifest_text: str, dialect: Dialect) -> MetricFlowEngine:
     from metricflow.engine.metricflow_engine import MetricFlowEngine
     from metricflow.protocols.sql_client import SqlEngine
-    from metricflow.sql.render.duckdb_renderer import DuckDbSqlPlanRenderer
-    from metricflow.sql.render.postgres import PostgresSQLSqlPlanRenderer
     from metricflow_semantics.model.dbt_manifest_parser import parse_manifest_from_dbt_generated_manifest
     from metricflow_semantics.model.semantic_manifest_lookup import SemanticManifestLookup
+
+    from serving.semantic.renderers import DuckDbRenderer, PostgresRenderer
 
     class Renderer:
         """All that the engine needs of a database while it only writes SQL."""
 
         sql_engine_type = SqlEngine[dialect.engine]
-        sql_plan_renderer = DuckDbSqlPlanRenderer() if dialect is DUCKDB else PostgresSQLSqlPlanRenderer()
+        sql_plan_renderer = DuckDbRenderer() if dialect is DUCKDB else PostgresRenderer()
 
         def render_bind_parameter_key(self, bind_parameter_key: str) -> str:
             # Of MetricFlow's interface; only who runs the SQL is asked for it, and that is not this client.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pytest
@@ -103,6 +104,13 @@ def test_a_name_that_is_not_in_the_catalogue_is_refused(
         (MetricQuery(("orders",), ("month",)), "grain"),
         (MetricQuery(("daily_active_customers",)), "grain"),
         (MetricQuery(("daily_active_customers",), grain=Grain.MONTH), "grain"),
+        (MetricQuery(("ltv_30d",), filters=(Filter("week", Operator.GREATER, ("2026-01-01",)),)), "grain"),
+        (
+            MetricQuery(
+                ("ltv_30d",), grain=Grain.MONTH, filters=(Filter("day", Operator.LESS, ("2026-01-01",)),)
+            ),
+            "grain",
+        ),
         (MetricQuery(("total_order_amount",), ("category",)), "dimension"),
         (MetricQuery(("orders",), filters=(Filter("category", Operator.LESS, ("A",)),)), "filter"),
         (MetricQuery(("orders",), filters=(Filter("category", Operator.IN, ()),)), "filter"),
@@ -135,6 +143,56 @@ def test_the_edges_of_what_is_allowed_are_answered(client: SemanticClient) -> No
         assert client.query(
             MetricQuery(("orders",), filters=(Filter("loyalty", Operator.EQUAL, (text,)),))
         ).rows
+
+
+def test_a_filter_on_days_reaches_every_scan_of_what_is_measured(
+    client: SemanticClient, sample_run: SampleRun
+) -> None:
+    """A question about a week must not read the years before it: not by sharing, and not by truncating days."""
+    week = (
+        Filter("day", Operator.GREATER_OR_EQUAL, ("2026-06-01",)),
+        Filter("day", Operator.LESS_OR_EQUAL, ("2026-06-07",)),
+    )
+    asked = MetricQuery(("net_sales", "orders"), ("category",), Grain.DAY, filters=week)
+    sql = client.explain(asked).sql.replace("$1", "date '2026-06-01'").replace("$2", "date '2026-06-07'")
+    ((_, plan),) = sample_run.query(f"explain (format json) {sql}")
+    scans = [
+        node["extra_info"]
+        for node in nodes_of(json.loads(plan))
+        if str(node["extra_info"].get("Table", "")).endswith("fct_order_items")
+        and "is_booked"
+        in node["extra_info"]["Projections"]  # what is measured, not what only names a category
+    ]
+    assert len(scans) > 1
+    for scan in scans:
+        assert "order_date" in str(scan.get("Filters", "")), scan
+
+
+def nodes_of(plan: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for node in plan:
+        yield node
+        yield from nodes_of(node["children"])
+
+
+def test_times_of_metrics_are_dates(client: SemanticClient, sample_run: SampleRun) -> None:
+    """A day of them is asked for without truncating."""
+    with client.warehouse.snapshot() as snapshot:
+        manifest = json.loads(snapshot.manifest())
+    times = {
+        (model["node_relation"]["alias"], dimension["expr"] or dimension["name"])
+        for model in manifest["semantic_models"]
+        for dimension in model["dimensions"]
+        if dimension["type"] == "time"
+    }
+    spine = manifest["project_configuration"]["time_spines"][0]
+    times.add((spine["node_relation"]["alias"], spine["primary_column"]["name"]))
+    types = {
+        (table, column): kind
+        for table, column, kind in sample_run.query(
+            "select table_name, column_name, data_type from information_schema.columns"
+        )
+    }
+    assert {time: types[time] for time in times} == dict.fromkeys(times, "DATE")
 
 
 def copy_of(run: SampleRun, folder: Path) -> Home:
