@@ -37,6 +37,7 @@ from orchestration.semantic_manifest import MANIFEST_TABLE, for_readers
 from settings.crash_points import crash_point
 from settings.errors import NotFoundError
 from settings.home import Home
+from settings.memory import memory_limit
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +46,6 @@ logger = logging.getLogger(__name__)
 LEAST_PART_ROWS = 50_000
 # Types that a parquet file gives back as they were; a table with any other stands in the catalogue itself.
 PARQUET_TYPES = frozenset({"BOOLEAN", "INTEGER", "BIGINT", "DOUBLE", "VARCHAR", "DATE", "TIMESTAMP"})
-MEMORY_VARIABLE, DEFAULT_MEMORY = "TILLHOUSE_MEMORY_LIMIT", "2GB"  # as in profiles.yml
 
 Columns = tuple[tuple[str, str], ...]
 
@@ -359,7 +359,7 @@ def _drafting(draft: os.PathLike[str], home: Home) -> Iterator[duckdb.DuckDBPyCo
     try:
         # No reader asks for the order in which rows were built, and keeping it costs memory.
         connection.execute("set preserve_insertion_order = false")
-        connection.execute("set memory_limit = ?", [os.environ.get(MEMORY_VARIABLE) or DEFAULT_MEMORY])
+        connection.execute(f"set memory_limit = '{memory_limit()}'")
         # The models' views name their catalogue, which dbt takes from the file's stem.
         connection.execute(f"attach '{quoted(home.warehouse)}' as warehouse (read_only)")
         yield connection

@@ -12,6 +12,7 @@ from ingestion.engines.base import Statement
 from ingestion.warehouses.base import Columns, MissingTableError, Table, on_conflict
 from settings.errors import BusyError, NotFoundError
 from settings.home import Home
+from settings.memory import memory_limit
 
 # Text is compressed a quarter faster so, and only tillhouse opens the file. profiles.example.yml has the same.
 CONFIGURATION_OF_A_NEW_FILE: dict[str, str | bool | int | float | list[str]] = {
@@ -27,6 +28,7 @@ def open_duckdb(home: Home, *, read_only: bool = False) -> DuckDBWarehouse:
     Raises:
         BusyError: when another process has it open.
         NotFoundError: when it is to be read and there is none.
+        ConfigurationError: when the environment's limit of memory is none.
     """
     is_new = not home.warehouse.exists()
     if is_new and read_only:
@@ -37,6 +39,8 @@ def open_duckdb(home: Home, *, read_only: bool = False) -> DuckDBWarehouse:
         )
     if not read_only:
         home.ensure()
+    # DuckDB's own limit is most of the machine, and loading a long history fills it.
+    limit = memory_limit()
     try:
         connection = duckdb.connect(
             str(home.warehouse), read_only=read_only, config=CONFIGURATION_OF_A_NEW_FILE if is_new else {}
@@ -51,6 +55,7 @@ def open_duckdb(home: Home, *, read_only: bool = False) -> DuckDBWarehouse:
         ) from error
     if is_new:
         home.warehouse.chmod(0o600)
+    connection.execute(f"set memory_limit = '{limit}'")
     return DuckDBWarehouse(connection)
 
 

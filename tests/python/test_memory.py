@@ -1,0 +1,46 @@
+"""One setting says what DuckDB may take, for the loader and the publication as for dbt."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from ingestion.warehouses import open_warehouse
+from settings.errors import ConfigurationError
+from settings.home import Home
+from settings.memory import DEFAULT_MEMORY, MEMORY_VARIABLE, memory_limit
+
+
+@pytest.mark.parametrize("text", ["2GB", "512MiB", "1.5 gb", "80%", "700000000B"])
+def test_what_duckdb_reads_is_taken(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(MEMORY_VARIABLE, text)
+    assert memory_limit() == text
+
+
+@pytest.mark.parametrize("text", ["2", "two gigabytes", "2GB'; drop table x", "-1GB", "GB"])
+def test_anything_else_is_refused(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(MEMORY_VARIABLE, text)
+    with pytest.raises(ConfigurationError, match="no amount of memory"):
+        memory_limit()
+
+
+def test_without_a_setting_it_is_the_profiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(MEMORY_VARIABLE, raising=False)
+    assert memory_limit() == DEFAULT_MEMORY
+    profile = (Path(__file__).parents[2] / "profiles.example.yml").read_text("utf-8")
+    assert f"env_var('{MEMORY_VARIABLE}', '{DEFAULT_MEMORY}')" in profile
+
+
+def test_a_loader_keeps_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(MEMORY_VARIABLE, "256MiB")
+    with closing(open_warehouse("duckdb", Home(tmp_path))) as warehouse:
+        assert warehouse.query("select current_setting('memory_limit')").rows == [("256.0 MiB",)]
+
+
+def test_a_limit_that_is_none_opens_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(MEMORY_VARIABLE, "lots")
+    with pytest.raises(ConfigurationError, match=MEMORY_VARIABLE):
+        open_warehouse("duckdb", Home(tmp_path))
+    assert not Home(tmp_path).warehouse.exists()
