@@ -141,6 +141,8 @@ def dbt_arguments(command: str, settings: BuildSettings, *, profiles_dir: Path) 
         if exclude:
             words += ["--exclude", *exclude]
     if command == "build":
+        # The parse has written the manifest, and what became of each node goes into `ops.dbt_results`.
+        words.append("--no-write-json")
         for resource_type in settings.resource_types:
             words += ["--resource-type", resource_type]
         if not settings.unit_tests and "unit_test" not in settings.resource_types:
