@@ -33,6 +33,7 @@ from settings.profile import read_target
 
 SAMPLE_FEEDS = PROJECT_ROOT / "examples" / "feeds" / "sample.yml"
 WITHOUT_TESTS = ("model", "seed", "snapshot")
+AFTER_PUBLICATION = "report and metrics"  # the stage of a day that readers do not wait for
 PUBLIC_MARTS, QUALITY = "+path:models/marts", "path:models/quality"
 
 Facts = dict[str, Any]
@@ -134,17 +135,22 @@ def step_publish(home: Home, words: Mapping[str, Any]) -> Facts:
 
 
 def step_day(home: Home, words: Mapping[str, Any]) -> Facts:
-    """The daily run, as `tillhouse run` does it; tells when each stage began, in seconds since the process did."""
+    """The daily run, as `tillhouse run` does it: seconds from the start of the process until readers see it.
+
+    `all_checks`: look at all rows, as the first run after a build without tests must, for the next to go on from it.
+    """
     stages = _Stages()
     target = _target(words)
-    outcome = run_daily(home, feeds=SAMPLE_FEEDS, target=target)
-    ended = stages.now()
+    outcome = run_daily(
+        home, feeds=SAMPLE_FEEDS, target=target, all_checks=bool(words.get("all_checks", False))
+    )
+    seconds = stages.seconds(stages.now())
     if outcome.row.status != "succeeded":
         raise RuntimeError(f"the daily run ended as {outcome.row.status}: {outcome.row.message}")
     return {
         "rows": outcome.row.rows_read,
-        "until_published": round(ended, 3),
-        "stages": stages.seconds(ended),
+        "until_published": round(sum(seconds.values()) - seconds[AFTER_PUBLICATION], 3),
+        "stages": seconds,
         "nodes": _node_seconds(home, outcome.run_id, target),
     }
 
@@ -183,6 +189,7 @@ class _Stages(logging.Handler):
         "loading new files": "load",
         "building and testing the models": "build and test",
         "publishing the marts": "publish",
+        "the marts are published": AFTER_PUBLICATION,
     }
 
     def __init__(self) -> None:

@@ -267,6 +267,7 @@ class Pipeline:
             semantic_manifest=self.runner.semantic_manifest,
             target=self.request.target,
         )
+        logger.info("the marts are published")
         crash_point("published")
         self._retain()
         operations.finish_run(
