@@ -191,7 +191,7 @@ class WarehouseLoader:
             crash_point("former_withdrawn")
         entry = batch.entry
         contracts = [entity.contract for entity in batch.entities]
-        if batch.is_repeat:
+        if batch.is_repeat and self._has_rows(entry):
             self._delete_rows(entry, contracts)
         for entity in batch.entities:
             self._insert_entity(entry, entity)
@@ -382,6 +382,13 @@ class WarehouseLoader:
     def close(self) -> None:
         """See `Loader.close`."""
         self._warehouse.close()
+
+    def _has_rows(self, entry: LedgerEntry) -> bool:
+        """Whether rows of this delivery are here: their counts came in the same transaction."""
+        found = self._warehouse.query(
+            f"select exists (select 1 from {LOAD_ENTITY_COUNTS} where batch_id = ?)", [entry.batch_id]
+        )
+        return bool(found.rows[0][0])
 
     def _delete_rows(self, entry: LedgerEntry, contracts: Sequence[Contract]) -> None:
         self._changes.name_rows(entry, contracts)

@@ -237,6 +237,12 @@ class PostgresWarehouse:
                 count = int(cursor.adbc_ingest(name, coming, mode="append", db_schema_name=schema))
         if count:
             self._filled.add(table)
+            # The new blocks tell their deliveries, so that the next look for one of them skips those of the others.
+            self.execute(
+                "select brin_summarize_new_values(found) from (select to_regclass(?) as found) as named"
+                " where found is not null",
+                [_delivery_index(table)],
+            )
         return count
 
     @contextmanager
@@ -247,6 +253,9 @@ class PostgresWarehouse:
         with self._errors():
             session.set_autocommit(False)
         try:
+            # A table that is just being filled has no statistics, and without them the planner reads all of it.
+            self.execute("set local enable_seqscan = off")
+            self.execute("set local jit = off")
             yield
             with self._errors():
                 session.commit()
@@ -267,10 +276,10 @@ class PostgresWarehouse:
     def prepare(self, tables: Sequence[str]) -> None:
         """Index the raw tables by delivery: a few pages, kept at no cost to speak of, where a whole scan would be."""
         for table in tables:
-            index = f"{table.replace('.', '_')}_by_delivery"
+            _, _, name = _delivery_index(table).partition(".")
             self.execute(
-                f"create index if not exists {index} on {table} using brin (_load_sequence)"
-                " with (pages_per_range = 32, autosummarize = on)"
+                f"create index if not exists {name} on {table} using brin (_load_sequence)"
+                " with (pages_per_range = 32)"
             )
 
     def close(self) -> None:
@@ -315,6 +324,12 @@ def connection_text(settings: dict[str, str]) -> str:
     }
     escaped = {name: text.replace("\\", "\\\\").replace("'", "\\'") for name, text in parts.items()}
     return " ".join(f"{name}='{text}'" for name, text in escaped.items())
+
+
+def _delivery_index(table: str) -> str:
+    """The name of the index by delivery, in the table's schema."""
+    schema, _, _ = table.rpartition(".")
+    return f"{schema}.{table.replace('.', '_')}_by_delivery"
 
 
 def _read_ahead(reader: pyarrow.RecordBatchReader) -> Generator[pyarrow.RecordBatch, None, None]:
