@@ -13,6 +13,8 @@ from conftest import SAMPLE_FEEDS, SAMPLE_PLAN, SampleRun
 
 from ingestion import operations
 from ingestion.feed import load_feeds
+from ingestion.service import IngestionService
+from ingestion.warehouses import only_writer
 from orchestration.dbt_runner import BuildSettings, DbtRunner
 from orchestration.definitions import RELOAD_JOB, build_definitions
 from orchestration.run import QUIET_CONSOLE, prepare_instance, run_daily
@@ -79,6 +81,49 @@ def test_a_second_run_changes_nothing_and_says_that_every_file_is_known(copied: 
     assert outcome.row.files_duplicate == outcome.row.files_seen > 0
     after = copied.published.stat()
     assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+
+
+@pytest.mark.minutes
+def test_marts_lose_an_erased_customer_and_no_figure_and_equal_a_rebuild(
+    copied: Home, sample_run: SampleRun, tmp_path: Path
+) -> None:
+    ((customer, key),) = sample_run.query(
+        "select customer_id, customer_key from marts.fct_orders where source_system = 'store' and is_booked"
+        " and customer_key in (select customer_key from marts.dim_customer)"
+        " group by all having count(*) > 2 order by count(*) desc, customer_id limit 1"
+    )
+    assert mentions(sample_run.published, customer, key)
+    with only_writer("duckdb", copied):
+        report = IngestionService(copied, load_feeds(copied.feeds, copied)).erase(
+            "store", [customer], (), "erase"
+        )
+    assert report.batches
+    assert run_daily(copied).row.status == "succeeded"
+    assert mentions(copied.published, customer, key) == []
+    figures = "select sum(net_revenue), sum(orders), sum(refunds) from marts.fct_revenue_daily"
+    with duckdb.connect(str(copied.published), read_only=True) as connection:
+        assert connection.execute(figures).fetchall() == sample_run.query(figures)
+    incremental = tmp_path / "incremental.duckdb"
+    shutil.copyfile(copied.published, incremental)
+    run_daily(copied, full_refresh=True)
+    assert differing_marts(incremental, copied.published) == {}
+
+
+def mentions(published: Path, *values: str) -> list[str]:
+    """The columns of marts in which one of these values stands."""
+    found = []
+    with duckdb.connect(str(published), read_only=True) as connection:
+        columns = connection.execute(
+            "select table_name, column_name from information_schema.columns"
+            " where table_schema = 'marts' and data_type = 'VARCHAR' order by all"
+        ).fetchall()
+        for table, column in columns:
+            row = connection.execute(
+                f'select count(*) from marts.{table} where list_contains(?, "{column}")', [list(values)]
+            ).fetchone()
+            if row and row[0]:
+                found.append(f"{table}.{column}")
+    return found
 
 
 def test_a_full_refresh_of_the_same_files_gives_equal_marts(copied: Home, sample_run: SampleRun) -> None:
