@@ -7,6 +7,7 @@ one is written, so that reading a file costs no time of its own.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
@@ -39,6 +40,7 @@ CONNECTION_SETTINGS = {
 }  # fmt: skip
 TYPES = {"varchar": "text", "double": "double precision"}
 ROWS_PER_BATCH = 20_000  # 4 MB of order lines; batches of 50,000 and more took the client more time
+UNSUMMARISED_ROWS = 50_000  # that a look for a delivery reads beside its own: 10 ms
 # Any number, as long as every tillhouse takes the same: advisory locks are counted by database.
 WRITER_LOCK = 7_455_300_117
 UNDEFINED_TABLE, UNDEFINED_SCHEMA = "42P01", "3F000"
@@ -167,6 +169,7 @@ class PostgresWarehouse:
     def __init__(self, connection: dbapi.Connection) -> None:
         self._connection = connection
         self._filled: set[str] = set()
+        self._unsummarised: Counter[str] = Counter()
 
     def execute(self, sql: str, parameters: Sequence[object] = ()) -> None:
         """See `Warehouse.execute`."""
@@ -223,6 +226,8 @@ class PostgresWarehouse:
 
     def insert(self, table: str, columns: Columns, rows: Statement) -> int:
         """See `Warehouse.insert`. The binary COPY wants each value in the column's very type."""
+        if self._unsummarised[table] > UNSUMMARISED_ROWS:
+            self._summarise(table)
         schema, _, name = table.rpartition(".")
         names = ", ".join(f'"{column}"' for column, _ in columns)
         casts = ", ".join(
@@ -237,13 +242,20 @@ class PostgresWarehouse:
                 count = int(cursor.adbc_ingest(name, coming, mode="append", db_schema_name=schema))
         if count:
             self._filled.add(table)
-            # The new blocks tell their deliveries, so that the next look for one of them skips those of the others.
-            self.execute(
-                "select brin_summarize_new_values(found) from (select to_regclass(?) as found) as named"
-                " where found is not null",
-                [_delivery_index(table)],
-            )
+            self._unsummarised[table] += count
         return count
+
+    def _summarise(self, table: str) -> None:
+        """Let the blocks that were filled tell their deliveries, so that a look for another one skips them.
+
+        Where a block holds rows of an open transaction this takes ten times as long, so that it waits for the next one.
+        """
+        self.execute(
+            "select brin_summarize_new_values(found) from (select to_regclass(?) as found) as named"
+            " where found is not null",
+            [_delivery_index(table)],
+        )
+        self._unsummarised[table] = 0
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -286,6 +298,7 @@ class PostgresWarehouse:
         """Let the planner know of the rows that came, then let go of the server."""
         with suppress(StatementError, UnavailableError):
             for table in sorted(self._filled):
+                self._summarise(table)
                 self.execute(f"analyze {table}")
         with suppress(adbc_driver_manager.Error):
             self._connection.close()
