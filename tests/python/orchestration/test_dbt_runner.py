@@ -62,11 +62,16 @@ def test_selection_and_full_refresh_reach_a_build_and_never_a_parse() -> None:
         "resource_types": ("model",),
     }
     build = words("build", **asked)
-    assert "--select marts --exclude tag:slow --resource-type model" in build
+    assert "--select marts --exclude tag:slow --no-write-json --resource-type model" in build
     assert "--full-refresh" in build
     assert not {"--select", "--exclude", "--resource-type", "--full-refresh"} & set(
         words("parse", **asked).split()
     )
+
+
+def test_the_manifest_is_written_by_the_parse_alone() -> None:
+    assert "--no-write-json" in words("build")
+    assert "--no-write-json" not in words("parse")
 
 
 def test_a_daily_build_leaves_unit_tests_to_ci() -> None:

@@ -126,6 +126,7 @@ def mentions(published: Path, *values: str) -> list[str]:
     return found
 
 
+@pytest.mark.minutes
 def test_a_full_refresh_of_the_same_files_gives_equal_marts(copied: Home, sample_run: SampleRun) -> None:
     outcome = run_daily(copied, full_refresh=True)
     assert outcome.row.status == "succeeded"
@@ -133,6 +134,7 @@ def test_a_full_refresh_of_the_same_files_gives_equal_marts(copied: Home, sample
     assert differing_marts(copied.published, sample_run.published) == {}
 
 
+@pytest.mark.minutes
 def test_history_first_and_the_days_later_give_the_marts_of_one_run_over_all(
     tmp_path: Path, sample_run: SampleRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -221,6 +223,7 @@ def test_dagster_keeps_its_history_in_the_home_folder_with_telemetry_off(sample_
     assert (sample_run.home.dagster / "history").is_dir()
 
 
+@pytest.mark.minutes
 @pytest.mark.parametrize(
     ("settings", "replayed"),
     [({"reload_feed": "store_payments"}, "store_payments"), ({"reload_file": "FILE"}, "store_returns")],
