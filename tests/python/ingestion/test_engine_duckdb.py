@@ -1104,9 +1104,9 @@ def test_counting_keys_leaves_the_memory_limit_as_it_was(tmp_path: Path) -> None
         with _spilling_early(engine._connection):
             assert _limit(engine) == "700.0 MiB"
         assert _limit(engine) == "2.0 GiB"
-    with closing(DuckDBEngine(tmp_path / "scratch", memory_limit="200MiB")) as engine:
-        with _spilling_early(engine._connection):
-            assert _limit(engine) == "200.0 MiB"
+    small = DuckDBEngine(tmp_path / "scratch", memory_limit="200MiB")
+    with closing(small), _spilling_early(small._connection):
+        assert _limit(small) == "200.0 MiB"
     with closing(DuckDBEngine()) as engine, _spilling_early(engine._connection):
         assert _limit(engine) == "2.0 GiB"
 
