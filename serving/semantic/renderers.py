@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from metricflow.sql.render.duckdb_renderer import DuckDbSqlExpressionRenderer, DuckDbSqlPlanRenderer
+from metricflow.sql.render.expr_renderer import DefaultSqlExpressionRenderer, SqlExpressionRenderResult
 from metricflow.sql.render.postgres import PostgresSqlExpressionRenderer, PostgresSQLSqlPlanRenderer
 from metricflow_semantic_interfaces.type_enums.time_granularity import TimeGranularity
+from metricflow_semantics.sql.sql_exprs import SqlDateTruncExpression
 
 
-class _DaysAsTheyAre:
+class _DaysAsTheyAre(DefaultSqlExpressionRenderer):
     """Times of ours are dates: truncating one to its day would only hide from the database what it need not read."""
 
-    def visit_date_trunc_expr(self, node: Any) -> Any:
+    def visit_date_trunc_expr(self, node: SqlDateTruncExpression) -> SqlExpressionRenderResult:
         if node.time_granularity is TimeGranularity.DAY:
-            return self.render_sql_expr(node.arg)  # type: ignore[attr-defined]
-        return super().visit_date_trunc_expr(node)  # type: ignore[misc]
+            return self.render_sql_expr(node.arg)
+        return super().visit_date_trunc_expr(node)
 
 
 class _DuckDbExpressions(_DaysAsTheyAre, DuckDbSqlExpressionRenderer): ...
