@@ -8,7 +8,7 @@ import re
 from settings.errors import ConfigurationError
 
 MEMORY_VARIABLE, DEFAULT_MEMORY = "TILLHOUSE_MEMORY_LIMIT", "2GB"  # as in profiles.yml
-AS_DUCKDB_READS_IT = re.compile(r"\d+(\.\d+)?\s*([kmgt]i?b|b|%)", re.IGNORECASE)
+AS_DUCKDB_READS_IT = re.compile(r"\d+(\.\d+)?\s*([kmgt]i?b|b)", re.IGNORECASE)
 
 
 def memory_limit() -> str:
@@ -21,7 +21,7 @@ def memory_limit() -> str:
     if not AS_DUCKDB_READS_IT.fullmatch(limit):
         raise ConfigurationError(
             f"{MEMORY_VARIABLE} is {limit!r}, which is no amount of memory",
-            remedy="give a number with its unit: 2GB, 512MiB, 50%",
+            remedy="give a number with its unit: 2GB, 512MiB",
             rule="memory_limit",
         )
     return limit
