@@ -145,13 +145,14 @@ def write_repeats(
 
 @contextmanager
 def _spilling_early(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    """The keys of 30 million rows take 1.2 GiB; on disk they cost a twentieth more of a validation's CPU time."""
+    """The keys of 30 million rows take 1.2 GiB; on disk they cost a twentieth more of a validation's CPU time.
+
+    Changes nothing where there is no folder for them, or where the limit is below a GiB as it is.
+    """
     former, folder = connection.execute(
         "select current_setting('memory_limit'), current_setting('temp_directory')"
     ).fetchone() or ("", "")
-    if not folder or not former.endswith(
-        ("GiB", "TiB")
-    ):  # nowhere to put them, or less than it would get here
+    if not folder or not former.endswith(("GiB", "TiB")):
         yield
         return
     connection.execute(f"set memory_limit = '{MEMORY_FOR_KEYS}'")

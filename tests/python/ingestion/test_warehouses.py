@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -315,6 +316,44 @@ def test_a_file_that_cannot_be_read_to_its_end_leaves_nothing(
             warehouse.insert("public.numbers", NUMBERS, rows)
         assert threading.active_count() == threads
         assert warehouse.query("select count(*) from public.numbers").rows == [(0,)]
+
+
+def test_a_look_for_a_delivery_reads_its_blocks_before_there_are_statistics(
+    postgres_database: PostgresDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many files in one first load: none may be looked for in the rows of all the others."""
+    for name, value in postgres_database.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(postgres, "UNSUMMARISED_ROWS", 0)
+    each, deliveries = 20_000, 5
+    columns: Columns = [("_load_sequence", "bigint"), ("filler", "varchar")]
+    with closing(open_warehouse("postgres", Home(tmp_path))) as warehouse:
+        warehouse.execute("create schema raw")
+        warehouse.execute("create table raw.lines (_load_sequence bigint, filler text)")
+        warehouse.execute("alter table raw.lines set (autovacuum_enabled = off)")
+        warehouse.prepare(["raw.lines"])
+        for number in range(1, deliveries + 1):
+            with warehouse.transaction():
+                rows = f"select {number}, repeat('x', 200) from range({each})"
+                assert warehouse.insert("raw.lines", columns, Statement(rows, {})) == each
+                found = warehouse.query(
+                    "explain (analyze, format json) select count(*) from raw.lines where _load_sequence = ?",
+                    [number],
+                ).rows
+        ((plan,),) = found
+        scan = next(node for node in nodes_of(plan) if node["Node Type"] == "Bitmap Heap Scan")
+        assert scan["Actual Rows"] * scan["Actual Loops"] == each
+        # Those that share its first block, told for each process on average.
+        assert scan["Rows Removed by Index Recheck"] * scan["Actual Loops"] < each
+
+
+def nodes_of(plan: Any) -> Iterator[dict[str, Any]]:
+    """Every node of a plan as Postgres tells it in JSON."""
+    waiting = [one["Plan"] for one in (json.loads(plan) if isinstance(plan, str) else plan)]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        waiting += node.get("Plans", [])
 
 
 def test_a_second_writer_from_another_home_is_told_to_wait(twins: Twins) -> None:
