@@ -10,9 +10,8 @@ from serving.semantic.client import SemanticClient
 from serving.semantic.query import Filter, Grain, MetricQuery, Operator
 from settings.errors import TillhouseError
 
-LAST_DAYS = timedelta(
-    days=62
-)  # a whole month is in them; the years before would cost minutes and tell no more
+# A whole month is in them; the years before would cost minutes and tell no more.
+LAST_DAYS = timedelta(days=62)
 MOST_SYSTEMS = 100
 
 
