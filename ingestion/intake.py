@@ -66,9 +66,8 @@ class Intake:
         self._waiting: list[WaitingFile] = []
         self._warnings: list[str] = []
         self._unreadable: dict[str, ConfigurationError] = {}
-        known = [entry.first_seen_at for entry in self._ledger.entries()]
         # A clock that was set back must not make a new delivery look older than one that is known.
-        self._seen_at = max([session.started_at, *known])
+        self._seen_at = max(session.started_at, self._ledger.last_seen_at() or session.started_at)
 
     def run(self) -> IngestionReport:
         self._session.mend_records()
@@ -392,6 +391,8 @@ class Intake:
         return [result for result in self._results if result.status == "failed"]
 
     def _incomplete_feeds(self) -> list[BatchResult]:
+        if not any(feed.required for feed in self._feeds):
+            return []
         newest_days: dict[str, date] = {}
         entries = {feed.name: self._ledger.entries(feed.name) for feed in self._feeds}
         for feed in self._feeds:

@@ -153,11 +153,19 @@ class Ledger:
     def __init__(self, warehouse: Warehouse) -> None:
         self._warehouse = warehouse
 
-    def entries(self, feed: str | None = None) -> list[LedgerEntry]:
-        """All deliveries, of one feed or of all, in the order (feed, number)."""
-        where, parameters = ("where feed = ?", [feed]) if feed is not None else ("", [])
-        found = self._warehouse.query(f"select {', '.join(COLUMNS)} from {LOAD_LEDGER} {where}", parameters)
+    def entries(self, feed: str | None = None, *, status: str | None = None) -> list[LedgerEntry]:
+        """All deliveries, of one feed or of all, in any state or in one, in the order (feed, number)."""
+        asked = {name: value for name, value in {"feed": feed, "status": status}.items() if value is not None}
+        where = f"where {' and '.join(f'{name} = ?' for name in asked)}" if asked else ""
+        found = self._warehouse.query(
+            f"select {', '.join(COLUMNS)} from {LOAD_LEDGER} {where}", list(asked.values())
+        )
         return sorted((_entry(row) for row in found.rows), key=lambda entry: (entry.feed, entry.order))
+
+    def last_seen_at(self) -> datetime | None:
+        """When the newest delivery was seen first; None where there is none. Aware, UTC."""
+        ((newest,),) = self._warehouse.query(f"select max(first_seen_at) from {LOAD_LEDGER}").rows
+        return newest.replace(tzinfo=UTC) if newest is not None else None
 
     def entry(self, batch_id: str) -> LedgerEntry:
         """The delivery with this id.

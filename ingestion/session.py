@@ -96,9 +96,7 @@ class Session:
 
         A rebuild from bronze would bring their rows back.
         """
-        for entry in self.loader.ledger.entries():
-            if entry.status != "withdrawn":
-                continue
+        for entry in self.loader.ledger.entries(status="withdrawn"):
             try:
                 is_known = self.bronze.recall(self.folder(entry)).entry.status == entry.status
             except DataRejectedError:

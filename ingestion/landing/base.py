@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import fnmatchcase
+from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO, Protocol, runtime_checkable
 
@@ -50,7 +51,7 @@ class LandingObject:
     version: str
     is_settled: bool = True
 
-    @property
+    @cached_property
     def safe_name(self) -> str:
         """The name as it is kept and shown."""
         return safe_name(self.name)
@@ -157,6 +158,8 @@ def refusal(name: str) -> str:
 
 def printable_name(name: str) -> str:
     """The name with control characters, direction overrides and undecodable bytes spelled as escapes."""
+    if name.isascii() and name.isprintable():  # of a hundred thousand names nearly all
+        return name
     return "".join(_printable(character) for character in name)
 
 

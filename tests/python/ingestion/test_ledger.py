@@ -75,6 +75,12 @@ def test_a_thousand_deliveries_of_one_second_still_get_numbers_of_their_own() ->
     assert len(set(numbers)) == 1002
 
 
+def test_the_newest_delivery_says_when_it_was_seen(ledger: Ledger) -> None:
+    assert ledger.last_seen_at() is None
+    ledger.insert([entry("a", 1, first_seen_at=DAY_TWO), entry("b", 2, first_seen_at=DAY_ONE)])
+    assert ledger.last_seen_at() == DAY_TWO
+
+
 def test_an_entry_comes_back_as_it_was_written(ledger: Ledger) -> None:
     whole = entry(
         "o'brien; drop table.csv",
@@ -89,6 +95,8 @@ def test_an_entry_comes_back_as_it_was_written(ledger: Ledger) -> None:
     changed = replace(whole, status="withdrawn", loaded_at=None, rule="withdrawn")
     ledger.update(changed)
     assert ledger.entries("f") == [entry("b", None), changed]
+    assert ledger.entries(status="withdrawn") == ledger.entries("f", status="withdrawn") == [changed]
+    assert ledger.entries("another", status="withdrawn") == ledger.entries(status="rejected") == []
     ledger.delete(whole.batch_id)
     assert ledger.entries() == [entry("b", None)]
     with pytest.raises(NotFoundError, match="no batch"):
