@@ -12,7 +12,12 @@ from dataclasses import dataclass
 from cli.rendering import counted, plain
 
 # Where the stages of a run and the files of its feeds are told.
-TOLD_BY = ("orchestration.pipeline", "ingestion.intake", "ingestion.tokens")
+TOLD_BY = (
+    "orchestration.pipeline",
+    "orchestration.after_publication",
+    "ingestion.intake",
+    "ingestion.tokens",
+)
 
 
 @contextmanager

@@ -197,7 +197,7 @@ def _summarise(home: Home, outcome: RunOutcome, seconds: float) -> None:
     else:
         _tests(home, outcome.run_id, row.target)
         _headlines(home, row.as_of_date, row.target)
-        say(f"published in {seconds:.1f} s")
+        say(f"published, and finished in {seconds:.1f} s")
         for face, problem in outcome.failed_faces.items():
             say(f"warning: {face.replace('_', ' ')} failed, and the publication stands: {problem}")
     say("\nWhat to look at next:")

@@ -6,6 +6,7 @@ stands, and the run has succeeded. What depends on a face that failed is skipped
 Dagster reads the annotations of its functions when they are defined, so this module does not postpone them.
 """
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,8 @@ from orchestration.exposures import FACES_GROUP, REPORT_EXPOSURE
 from serving.metabase.settings import URL_VARIABLE, is_configured
 from serving.semantic import SemanticClient
 from serving.smoke import unanswered
+
+logger = logging.getLogger(__name__)
 
 FACE_CHECK = "works"
 METRICS_KEY = dg.AssetKey([FACES_GROUP, "metrics"])
@@ -80,6 +83,7 @@ def _face(
 
 
 def _ask_metrics(warehouse: WarehouseRun) -> Mapping[str, Any]:
+    logger.info("asking every metric")
     try:
         with SemanticClient.open(warehouse.home_folder, warehouse.named_target) as client:
             asked = len(client.catalogue().public_metrics)
@@ -97,6 +101,7 @@ def _write_report(warehouse: WarehouseRun) -> Mapping[str, Any]:
         from serving.report.page import write_report
     except ModuleNotFoundError as error:
         raise _not_installed(error, "report") from error
+    logger.info("writing the report")
     path = write_report(warehouse.home_folder, target=warehouse.named_target)
     return {PATH_METADATA: dg.MetadataValue.path(str(path))}
 
@@ -109,6 +114,7 @@ def _apply_metabase(warehouse: WarehouseRun) -> Mapping[str, Any]:
         from serving.metabase.provisioning import apply
     except ModuleNotFoundError as error:
         raise _not_installed(error, "metabase") from error
+    logger.info("provisioning Metabase")
     server, wanted = open_metabase(warehouse.home_folder, warehouse.named_target)
     return {"changes": len(apply(server, wanted))}
 
