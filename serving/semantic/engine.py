@@ -303,10 +303,13 @@ class SemanticEngine:
             periods = [one.dimension for one in filters if one.dimension in set(Grain)]
             if not periods:
                 raise
+            groups = all(
+                period in self.catalogue.metrics[name].grains for name in asked for period in periods
+            )
             raise UsageError(
                 f"{', '.join(query.metrics)} {f'by {query.grain}' if query.grain else 'over all time'} cannot be"
                 f" filtered by {' and '.join(periods)}",
-                remedy=f"filter by a longer period, or group by {periods[0]}",
+                remedy=f"filter by a longer period{f', or group by {periods[0]}' if groups else ''}",
                 rule="grain",
             ) from error
         inner = _MARK.sub(

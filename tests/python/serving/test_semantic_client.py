@@ -136,6 +136,23 @@ def test_what_a_query_may_not_have_is_refused_by_name(
     assert refused.value.remedy
 
 
+@pytest.mark.parametrize(
+    ("period", "remedy"),
+    [("week", "filter by a longer period, or group by week"), ("day", "filter by a longer period")],
+)
+def test_who_filters_a_cohort_by_too_short_a_period_is_told_what_works(
+    client: SemanticClient, period: str, remedy: str
+) -> None:
+    since = Filter(period, Operator.GREATER_OR_EQUAL, ("2026-01-01",))
+    with pytest.raises(UsageError) as refused:
+        client.query(MetricQuery(("ltv_30d",), filters=(since,)))
+    assert refused.value.remedy == remedy
+    longer = Filter("month", Operator.GREATER_OR_EQUAL, ("2026-01-01",))
+    assert client.query(MetricQuery(("ltv_30d",), filters=(longer,))).rows
+    if period == "week":
+        assert client.query(MetricQuery(("ltv_30d",), grain=Grain.WEEK, filters=(since,))).rows
+
+
 def test_the_edges_of_what_is_allowed_are_answered(client: SemanticClient) -> None:
     many = Filter("category", Operator.IN, ("Books",) * 1_000)
     assert client.query(MetricQuery(("orders",), filters=(many,), limit=1)).rows
