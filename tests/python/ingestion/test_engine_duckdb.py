@@ -7,7 +7,6 @@ from __future__ import annotations
 import json
 import logging
 import random
-from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -29,7 +28,6 @@ from ingestion.contract import LINEAGE_COLUMNS, load_contracts, raw_column_types
 from ingestion.engines import duckdb as duckdb_engine
 from ingestion.engines import make_engine
 from ingestion.engines.base import ValidationRequest
-from ingestion.engines.checked_rows import _spilling_early
 from ingestion.engines.duckdb import DuckDBEngine
 from ingestion.rules import NOTES, RULES
 from ingestion.tokens import email_token
@@ -1097,20 +1095,3 @@ class TestEngines:
         assert " join " not in program.sql
         assert "row_number(" not in program.sql
         assert " in (" not in program.sql
-
-
-def test_counting_keys_leaves_the_memory_limit_as_it_was(tmp_path: Path) -> None:
-    with closing(DuckDBEngine(tmp_path / "scratch")) as engine:
-        with _spilling_early(engine._connection):
-            assert _limit(engine) == "700.0 MiB"
-        assert _limit(engine) == "2.0 GiB"
-    small = DuckDBEngine(tmp_path / "scratch", memory_limit="200MiB")
-    with closing(small), _spilling_early(small._connection):
-        assert _limit(small) == "200.0 MiB"
-    with closing(DuckDBEngine()) as engine, _spilling_early(engine._connection):
-        assert _limit(engine) == "2.0 GiB"
-
-
-def _limit(engine: DuckDBEngine) -> str:
-    (limit,) = engine._connection.execute("select current_setting('memory_limit')").fetchone() or ("",)
-    return str(limit)
