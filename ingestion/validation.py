@@ -570,7 +570,8 @@ class _Builder:
         longest = max(len(word) for word in BLANK_WORDS)
         # Short numbers are the usual short ids; comparing the first character sets them apart cheaply.
         no_digit = f"({text} < '0' or {text} > ':')"
-        blank = f"length({text}) <= {longest} and {no_digit} and {any_of(f'upper({text})', BLANK_WORDS)}"
+        size = self.functions.byte_length(text)
+        blank = f"{size} <= {longest} and {no_digit} and {any_of(f'upper({text})', BLANK_WORDS)}"
         column.notes.append((f"t_{column.name} is null and r_{column.name} is not null", "blank_word"))
         column.noted_where = f"v_{column.name} is distinct from r_{column.name}"
         return f"case when {blank} then null else {text} end"
@@ -650,7 +651,7 @@ class _Builder:
                 f"case when {is_whole} then {whole} else concat('card_', left({hmac_token(text)}, 16)) end"
             )
             is_card = (
-                f"length({text}) >= 13 and regexp_matches({text}, {sql_text(DIGIT_RUN_PATTERN)}) "
+                f"{self.functions.byte_length(text)} >= 13 and regexp_matches({text}, {sql_text(DIGIT_RUN_PATTERN)}) "
                 f"and {holds_card_of_a_scheme(text, self.functions)}"
             )
             card = f"when {is_card} then {token} " if column.mapping.card_check else ""
@@ -710,9 +711,15 @@ class _Builder:
         if cents:
             wide = "decimal(28,12)" if column.mapping.round else "decimal(20,2)"
             value = f"try_cast(try_cast({text} as {wide}) * 0.01 as decimal(18,4))"
+        matches = f"regexp_matches({text}, {sql_text(guard)})"
+        if not cents:
+            # "12.34" begins "12.3400", which is how the value is written: that test costs half of what a pattern does.
+            steps.append(f"{value} as a_{name}")
+            value = f"a_{name}"
+            matches = f"starts_with(cast({value} as varchar), {text}) or {matches}"
         if column.mapping.negate:
             value = f"-{value}"
-        steps.append(f"case when regexp_matches({text}, {sql_text(guard)}) then {value} end as v_{name}")
+        steps.append(f"case when {matches} then {value} end as v_{name}")
         return steps
 
     def product_steps(self, column: _Column) -> list[str]:
@@ -980,7 +987,7 @@ class _Builder:
         if contract.source == "feed_setting" or column.mapping.is_made or column.mapping.is_absent:
             return "cast(null as varchar)"
         text, value = f"t_{name}", f"v_{name}"
-        arms: list[str] = []
+        arms = self.sound(column)
         if contract.required:
             arms.append(f"when {text} is null then 'missing_value'")
         elif contract.required_when is not None:
@@ -998,7 +1005,6 @@ class _Builder:
                 f"cast(v_{factor} as decimal(20,4))" if i == 0 else f"v_{factor}"
                 for i, factor in enumerate(contract.at_most_product_of)
             )
-            # The wide product is dear, and most lines have no discount.
             arms.append(
                 f"when {value} > 0 then case when {value} > round({product}, 4) "
                 "then 'discount_exceeds_amount' end"
@@ -1006,6 +1012,17 @@ class _Builder:
         if contract.not_after_arrival:
             arms.append(f"when {value} > {self.latest_moment(contract.type)} then 'future_date'")
         return f"case {' '.join(arms)} end" if arms else "cast(null as varchar)"
+
+    @staticmethod
+    def sound(column: _Column) -> list[str]:
+        """What nearly every number is, asked first: the arms behind it are then left to few rows."""
+        contract, value = column.contract, f"v_{column.name}"
+        tests = [f"not {test}" for test in _bounds_of(column)]
+        if not tests:
+            return []
+        if contract.at_most_product_of:
+            tests.append(f"{value} = 0")  # most lines have no discount
+        return [f"when {' and '.join(tests)} then null"]
 
     def unfit_text(self, column: _Column) -> list[str]:
         text, value, longest = f"t_{column.name}", f"v_{column.name}", self.facts.longest_line_bytes
@@ -1065,12 +1082,7 @@ class _Builder:
 
     @staticmethod
     def bounds(column: _Column) -> list[str]:
-        contract, value = column.contract, f"v_{column.name}"
-        tests = []
-        if contract.minimum is not None:
-            tests.append(f"{value} {'<=' if contract.minimum_exclusive else '<'} {_number(contract.minimum)}")
-        if contract.maximum is not None:
-            tests.append(f"{value} {'>=' if contract.maximum_exclusive else '>'} {_number(contract.maximum)}")
+        tests = _bounds_of(column)
         return [f"when {' or '.join(tests)} then 'out_of_range'"] if tests else []
 
     def row_fault(self) -> str:
@@ -1235,6 +1247,17 @@ class _Builder:
             f"case {repeated}when _excluded or _rule is not null then null "
             f"when {some} then nullif(concat_ws(' ', {arms}), '') end"
         )
+
+
+def _bounds_of(column: _Column) -> list[str]:
+    """What a value out of bounds fulfils, one test a bound; none of them is true of a null."""
+    contract, value = column.contract, f"v_{column.name}"
+    tests = []
+    if contract.minimum is not None:
+        tests.append(f"{value} {'<=' if contract.minimum_exclusive else '<'} {_number(contract.minimum)}")
+    if contract.maximum is not None:
+        tests.append(f"{value} {'>=' if contract.maximum_exclusive else '>'} {_number(contract.maximum)}")
+    return tests
 
 
 def _number(bound: Decimal) -> str:
