@@ -33,6 +33,8 @@ logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
+# Parts are read once and written anew, so nothing is spent on making them small.
+PARTS = {"compression": "lz4_raw", "parquet.enable.dictionary": "false"}
 # Spark reads these in a path as patterns of names.
 PATTERN_CHARACTERS = frozenset("{}[]*?\\,")
 
@@ -139,13 +141,14 @@ class SparkEngine:
     def _write_parts(self, rows: DataFrame, parts: Path) -> None:
         """Write the rows; on a cluster make sure that what the workers wrote has come here."""
         if self._spark.settings.is_local:
-            rows.write.parquet(f"file://{parts}", compression="snappy")
+            rows.write.options(**PARTS).parquet(f"file://{parts}")
             return
         from pyspark.sql import Observation
         from pyspark.sql.functions import count, lit
 
         seen = Observation()
-        rows.observe(seen, count(lit(1)).alias("rows")).write.parquet(f"file://{parts}", compression="snappy")
+        observed = rows.observe(seen, count(lit(1)).alias("rows"))
+        observed.write.options(**PARTS).parquet(f"file://{parts}")
         here = sum(int(parquet.read_metadata(part).num_rows) for part in parts.glob("part-*"))
         if here != int(seen.get["rows"]):
             raise _not_shared(parts.parent)

@@ -53,6 +53,13 @@ QUIET: Mapping[str, str] = {
     "spark.log.level": "FATAL",
 }
 
+# Java interprets methods over 8,000 bytes for ever, and what Spark makes of the program is such a method.
+JAVA_OPTIONS = ("spark.driver.extraJavaOptions", "spark.executor.extraJavaOptions")
+COMPILE_ALL = "-XX:-DontCompileHugeMethods"
+# What stands twice behind a test that hardly any row passes (`short and (word = 'A' or word = 'B')`) is else computed
+# for every row.
+FAST: Mapping[str, str] = {"spark.sql.subexpressionElimination.skipForShortcutExpr": "true"}
+
 
 @dataclass(frozen=True)
 class SparkSettings:
@@ -93,13 +100,15 @@ class SparkSettings:
         """Whether this process does all the work itself."""
         return re.match(r"local(\[|\Z)", self.master) is not None
 
-    def meaning(self) -> dict[str, str]:
-        """What the program's meaning hangs on.
+    def of_a_session(self) -> dict[str, str]:
+        """What every session is set to, also one over somebody else's context: what the program's meaning hangs on,
+        and what makes it fast unless the configuration says otherwise.
 
         One part of the file makes one partition, so the order of the parts is that of their first bytes.
         """
         split = self.configuration.get(SPLIT_SETTING, str(SPLIT_BYTES))
         return {
+            **{name: self.configuration.get(name, value) for name, value in FAST.items()},
             **MEANING,
             SPLIT_SETTING: split,
             "spark.sql.files.openCostInBytes": split,
@@ -108,7 +117,14 @@ class SparkSettings:
     def all_of_them(self) -> dict[str, str]:
         """Everything that a session is made with."""
         loopback = {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
-        return {**QUIET, **(loopback if self.is_local else {}), **self.configuration, **self.meaning()}
+        java = {name: f"{self.configuration.get(name, '')} {COMPILE_ALL}".strip() for name in JAVA_OPTIONS}
+        return {
+            **QUIET,
+            **(loopback if self.is_local else {}),
+            **self.configuration,
+            **java,
+            **self.of_a_session(),
+        }
 
 
 def require_spark() -> None:
@@ -195,7 +211,7 @@ class SparkHandle:
                     remedy=f"check {MASTER_VARIABLE} and {CONFIGURATION_VARIABLE}, and that the master is running",
                     rule="engine",
                 ) from error
-        for name, value in self.settings.meaning().items():
+        for name, value in self.settings.of_a_session().items():
             session.conf.set(name, value)
         return session
 

@@ -88,7 +88,9 @@ class TestSettings:
         monkeypatch.setenv("TILLHOUSE_SPARK_MASTER", "spark://127.0.0.1:7077")
         monkeypatch.setenv(
             "TILLHOUSE_SPARK_CONFIGURATION",
-            '{"spark.ui.enabled": "true", "spark.sql.ansi.enabled": "false", "spark.executor.cores": 2}',
+            '{"spark.ui.enabled": "true", "spark.sql.ansi.enabled": "false", "spark.executor.cores": 2,'
+            ' "spark.executor.extraJavaOptions": "-Xss4m",'
+            ' "spark.sql.subexpressionElimination.skipForShortcutExpr": "false"}',
         )
         settings = SparkSettings.from_environment()
         every = settings.all_of_them()
@@ -98,6 +100,8 @@ class TestSettings:
         assert every["spark.executor.cores"] == "2"
         assert every["spark.sql.ansi.enabled"] == "true"
         assert every["spark.sql.session.timeZone"] == "UTC"
+        assert every["spark.executor.extraJavaOptions"] == "-Xss4m -XX:-DontCompileHugeMethods"
+        assert settings.of_a_session()["spark.sql.subexpressionElimination.skipForShortcutExpr"] == "false"
 
     @pytest.mark.parametrize("text", ["secret", "[1]", "{"])
     def test_a_mistake_is_told_without_repeating_it(self, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
