@@ -25,6 +25,7 @@ RowsWriter = Callable[[Path, CheckedMetadata], None]
 # Of values of a column in a row group that are written by number: more of them are ids, and to learn that after three
 # times as many, as by default, costs a twentieth of a validation.
 DICTIONARY_VALUES = 8_192
+NO_TOTAL = Decimal("0.0000")  # as the sum of a column's values is written
 
 
 def write_checked(
@@ -233,7 +234,8 @@ def count_rows(
             f"cast(min({event}) as timestamp), cast(max({event}) as timestamp) from {rows} group by all"
         ).fetchall()
     }
-    *accepted, min_event_at, max_event_at = by_kind.get((False, False), [0] * len(expressions) + [None, None])
+    nothing = [0] * (1 + len(names)) + [NO_TOTAL] * len(contract.decimal_columns) + [None, None]
+    *accepted, min_event_at, max_event_at = by_kind.get((False, False), nothing)
     if duplicates:
         # Each says what an accepted row has said before it, so the first and the last moment stay.
         less = connection.execute(

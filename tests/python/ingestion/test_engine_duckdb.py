@@ -623,6 +623,12 @@ class TestRepeats:
         checked = check(home, write_feed(home, "store.locations"), csv_bytes(header, rows))
         assert (checked.outcome.rows_duplicate, checked.outcome.rows_conflicting) == (0, 2)
 
+    def test_totals_of_a_file_without_a_good_row_are_written_as_others_are(self, home: Home) -> None:
+        totals = check_lines(home, [["a", "1", "p", "many", "1", "0"]]).outcome.control_totals
+        assert {name: str(total) for name, total in totals.items()} == dict.fromkeys(
+            ("quantity", "unit_price", "discount_amount"), "0.0000"
+        )
+
     def test_what_is_quarantined_or_excluded_repeats_nothing(self, home: Home) -> None:
         rows = [
             ["a", "1", "p", "x", "1", "0"],
