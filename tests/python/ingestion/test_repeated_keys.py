@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import random
 from collections import Counter
 from contextlib import closing
 
 import duckdb
+import numpy as np
 import pyarrow
 import pytest
 
@@ -17,9 +17,9 @@ FEW = 1_000  # keys at a time, in place of millions
 
 
 def some_hashes(rows: int, different: int, seed: int) -> list[int]:
-    drawn = random.Random(seed)  # noqa: S311 - nothing secret
-    keys = [drawn.getrandbits(64) for _ in range(different)]
-    return [drawn.choice(keys) for _ in range(rows)]
+    drawn = np.random.default_rng(seed)
+    keys = drawn.integers(0, 2**64, size=different, dtype=np.uint64)
+    return [int(value) for value in drawn.choice(keys, size=rows)]
 
 
 def found_among(hashes: list[int]) -> list[int]:
