@@ -31,7 +31,7 @@ FEED, ENTITY, BATCH = "store_order_items", "store.order_items", "measured"
 FILE_NAME = "order_lines_20260601.csv"
 ARRIVED = datetime(2026, 6, 2, tzinfo=UTC)
 THREADS = 2
-MEMORY_LIMIT = "700MB"  # of DuckDB for the SQL by hand, as for the engine
+MEMORY_LIMIT = "2GiB"  # of DuckDB for the SQL by hand, as for the engine
 BY_HAND, PLAIN = "order_lines", "order_lines_plain"
 
 Facts = dict[str, Any]
