@@ -278,7 +278,7 @@ def accepted_rows(contract: Contract, checked: Path, lineage: Lineage, lost: Seq
     if count_rows(repeats_path(checked)):
         parameters["repeats"] = str(repeats_path(checked))
         sql += f" and {NO_DUPLICATE}"
-    return Statement(sql, parameters, SAME_IN_A_FILE)
+    return Statement(sql, parameters)
 
 
 def _value_of(contract: Contract, column: ContractColumn, kind: str | None) -> str:
@@ -391,7 +391,6 @@ NO_DUPLICATE = (
 LINEAGE_NAMES = tuple(
     name.lstrip("_") for name, _ in LINEAGE_COLUMNS if name not in {"_row_number", "_rescued"}
 )
-SAME_IN_A_FILE = frozenset(f"_{name}" for name in LINEAGE_NAMES)
 QUARANTINE_LINEAGE = (
     "batch_id", "feed", "source_file", "file_sha256", "ingested_at", "entity", "run_id", "arrival",
 )  # fmt: skip

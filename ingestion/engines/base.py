@@ -151,12 +151,7 @@ class EngineForManyFiles(Protocol):
 
 @dataclass(frozen=True)
 class Statement:
-    """SQL in DuckDB's dialect and its named parameters: `connection.execute(sql, parameters)`.
-
-    `same`: names of result columns that have one value in all rows, so that who hands the rows on need not make it
-    anew for each.
-    """
+    """SQL in DuckDB's dialect and its named parameters: `connection.execute(sql, parameters)`."""
 
     sql: str
     parameters: Mapping[str, object]
-    same: frozenset[str] = frozenset()

@@ -8,11 +8,10 @@ one is written, so that reading a file costs no time of its own.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from decimal import Decimal
-from functools import cache
 from typing import Any
 
 import adbc_driver_manager
@@ -230,9 +229,14 @@ class PostgresWarehouse:
         if self._unsummarised[table] > UNSUMMARISED_ROWS:
             self._summarise(table)
         schema, _, name = table.rpartition(".")
+        names = ", ".join(f'"{column}"' for column, _ in columns)
+        casts = ", ".join(
+            f'cast("{column}" as {kind.split(" ", 1)[0]}) as "{column}"' for column, kind in columns
+        )
         with duckdb.connect() as source, self._cursor() as cursor:
             source.execute("set TimeZone = 'UTC'")
-            reader = _reader(source, columns, rows)
+            source.execute(f"select {casts} from ({rows.sql}) as given({names})", dict(rows.parameters))
+            reader = source.to_arrow_reader(ROWS_PER_BATCH)
             with closing(_read_ahead(reader)) as batches:
                 coming = pyarrow.RecordBatchReader.from_batches(reader.schema, batches)
                 count = int(cursor.adbc_ingest(name, coming, mode="append", db_schema_name=schema))
@@ -340,41 +344,6 @@ def _delivery_index(table: str) -> str:
     """The name of the index by delivery, in the table's schema."""
     schema, _, _ = table.rpartition(".")
     return f"{schema}.{table.replace('.', '_')}_by_delivery"
-
-
-def _reader(
-    source: duckdb.DuckDBPyConnection, columns: Columns, rows: Statement
-) -> pyarrow.RecordBatchReader:
-    """The rows in batches, each value in the very type of its column."""
-    names = ", ".join(f'"{name}"' for name, _ in columns)
-    casts = {name: f'cast("{name}" as {kind.split(" ", 1)[0]}) as "{name}"' for name, kind in columns}
-    given, parameters = f"({rows.sql}) as given({names})", dict(rows.parameters)
-    same = [name for name in casts if name in rows.same]
-    others = [name for name in casts if name not in rows.same]
-
-    def selected(wanted: Sequence[str]) -> str:
-        return f"select {', '.join(casts[name] for name in wanted)} from {given}"
-
-    if not same:
-        return source.execute(selected(others), parameters).to_arrow_reader(ROWS_PER_BATCH)
-    one = source.execute(f"{selected(same)} limit 1", parameters).to_arrow_table()
-    reader = source.execute(selected(others), parameters).to_arrow_reader(ROWS_PER_BATCH)
-    if not len(one):
-        return reader  # no rows
-    schema = pyarrow.schema(
-        [one.schema.field(name) if name in rows.same else reader.schema.field(name) for name in casts]
-    )
-
-    @cache
-    def repeated(length: int) -> Mapping[str, pyarrow.Array]:
-        return {name: pyarrow.repeat(one[name][0], length) for name in same}
-
-    def whole() -> Iterator[pyarrow.RecordBatch]:
-        for batch in reader:
-            arrays = {**repeated(len(batch)), **dict(zip(others, batch.columns, strict=True))}
-            yield pyarrow.RecordBatch.from_arrays([arrays[name] for name in casts], schema=schema)
-
-    return pyarrow.RecordBatchReader.from_batches(schema, whole())
 
 
 def _read_ahead(reader: pyarrow.RecordBatchReader) -> Generator[pyarrow.RecordBatch, None, None]:

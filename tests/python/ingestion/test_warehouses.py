@@ -302,29 +302,6 @@ def test_rows_of_many_batches_come_whole_and_in_order(twins: Twins, monkeypatch:
         assert warehouse.insert("public.numbers", NUMBERS, none) == 0
 
 
-LABELLED: Columns = [("label", "varchar"), ("n", "bigint"), ("at", "timestamp"), ("none", "varchar")]
-
-
-def test_what_is_the_same_in_all_rows_is_in_each_of_them(
-    twins: Twins, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(postgres, "ROWS_PER_BATCH", 2_048)
-    moment = datetime(2026, 6, 2, 3, 4, 5, 678, tzinfo=UTC).replace(tzinfo=None)
-    rows = Statement(
-        "select $label, i, $at, null from range($count) as r(i)",
-        {"label": "file one", "at": moment, "count": 5_000},
-        frozenset({"label", "at", "none", "in no table"}),
-    )
-    with closing(open_warehouse("postgres", twins.server.home)) as warehouse:
-        warehouse.execute('create table public.labelled (label text, n bigint, "at" timestamp, "none" text)')
-        assert warehouse.insert("public.labelled", LABELLED, rows) == 5_000
-        assert warehouse.query('select label, n, "at", "none" from public.labelled order by ctid').rows == [
-            ("file one", number, moment, None) for number in range(5_000)
-        ]
-        empty = Statement(rows.sql, {**rows.parameters, "count": 0}, rows.same)
-        assert warehouse.insert("public.labelled", LABELLED, empty) == 0
-
-
 @pytest.mark.parametrize("bad", [0, 8_000], ids=["in the first batch", "in a later batch"])
 def test_a_file_that_cannot_be_read_to_its_end_leaves_nothing(
     twins: Twins, monkeypatch: pytest.MonkeyPatch, bad: int
