@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
@@ -14,9 +13,11 @@ from typing import Any
 
 import duckdb
 import pytest
+from made_once import exclusive, shared_folder
 from postgres_server import postgres_database, postgres_server  # noqa: F401  (fixtures for every test)
 from s3_server import pauses, s3_bucket, s3_server  # noqa: F401  (fixtures for every test)
 from shared_dbt import dbt_shared_by_tests
+from shared_metrics import engines_shared_by_tests
 
 from sample_data.generator import generate
 from sample_data.plan import SamplePlan
@@ -103,20 +104,25 @@ def private_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
 
 
 @pytest.fixture(scope="session", autouse=True)
-def shared_dbt() -> Iterator[None]:
-    """One parse for all tests of this process."""
-    with dbt_shared_by_tests():
+def shared_dbt(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """One parse for all tests that need the same."""
+    with dbt_shared_by_tests(shared_folder(tmp_path_factory)):
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shared_metrics() -> Iterator[None]:
+    """One MetricFlow for all clients of the same metrics."""
+    with engines_shared_by_tests():
         yield
 
 
 @pytest.fixture(scope="session")
 def sample_run(tmp_path_factory: pytest.TempPathFactory) -> SampleRun:
     """The sample company after one run that took all its deliveries together."""
-    # Under several test processes the first makes it and the others wait for it.
-    base = tmp_path_factory.getbasetemp()
-    shared = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
+    shared = shared_folder(tmp_path_factory)
     home = Home(shared / "sample_run")
-    with _exclusive(shared / "sample_run.lock"):
+    with exclusive(shared / "sample_run.lock"):
         if not home.published.exists():
             shutil.rmtree(home.root, ignore_errors=True)
             make_sample_run(home)
@@ -153,10 +159,3 @@ def environment(**values: str) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-
-
-@contextmanager
-def _exclusive(path: Path) -> Iterator[None]:
-    with path.open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield

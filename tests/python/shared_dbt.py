@@ -1,4 +1,4 @@
-"""dbt as the tests of one process share it: parsed once for each environment, and not traced while it works.
+"""dbt as tests share it: parsed once for each environment, whichever process needs it, and not traced while it works.
 
 What dbt parses does not depend on the home folder, so tests over many homes need one parse. Coverage is measured
 of this project's code alone; tracing the calls inside dbt, only to drop them, would double the time of a build.
@@ -6,23 +6,35 @@ of this project's code alone; tracing the calls inside dbt, only to drop them, w
 
 from __future__ import annotations
 
+import hashlib
 import os
+import pickle
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from made_once import exclusive
+
 from orchestration import dbt_runner
 from orchestration.dbt_runner import BuildSettings, DbtRunner
-from settings.home import HOME_VARIABLE
 
-# What the profile and the macros read while they parse, the database's name among it. Not the home.
-READ_BY_PARSING = ("TILLHOUSE_", "DBT_")
+# Beginnings of what the profile and the macros read while they parse; nodes carry the name of their database. A date,
+# the address of a server and the home are read when models are compiled and run.
+READ_BY_PARSING = (
+    "DBT_",
+    "TILLHOUSE_POSTGRES_DATABASE",
+    "TILLHOUSE_REDSHIFT_DATABASE",
+    "TILLHOUSE_REPORTING_CURRENCY",
+    "TILLHOUSE_SCHEMA_PREFIX",
+)
 Key = tuple[Any, ...]
+PARSE, INVOKE = DbtRunner._invoke_parse, DbtRunner._invoke
 
 
 @dataclass(frozen=True)
@@ -34,26 +46,42 @@ class Parse:
 
 
 @contextmanager
-def dbt_shared_by_tests() -> Iterator[None]:
-    """Let every runner take over what this process has parsed for its target, date and environment."""
-    parse, invoke = DbtRunner._invoke_parse, DbtRunner._invoke
+def dbt_shared_by_tests(folder: Path) -> Iterator[None]:
+    """Let every runner take over what has been parsed for its target and environment.
+
+    Args:
+        folder: that the processes of this test run have in common.
+    """
     parsed: dict[Key, Parse] = {}
 
     def parse_once(runner: DbtRunner) -> None:
         key, target = parse_key(runner.settings), runner.settings.home.dbt_target
-        if key not in parsed:
-            parse(runner)
-            files = {path.name: path.read_bytes() for path in target.glob("*.json")}
-            parsed[key] = Parse(runner.parsed, files)
-            return
-        runner.parsed = parsed[key].manifest
+        if key in parsed:
+            found = parsed[key]
+        else:
+            found = parsed[key] = taken_over(key, runner)
+        runner.parsed = found.manifest
         target.mkdir(parents=True, exist_ok=True)
-        for name, content in parsed[key].files.items():
+        for name, content in found.files.items():
             (target / name).write_bytes(content)
+
+    def taken_over(key: Key, runner: DbtRunner) -> Parse:
+        """What another process has parsed, or else this one now."""
+        file = folder / f"parse-{hashlib.sha256(repr(key).encode()).hexdigest()[:16]}.pickle"
+        with exclusive(file.with_suffix(".lock")):
+            if not file.exists():
+                PARSE(runner)
+                written = runner.settings.home.dbt_target.glob("*.json")
+                found = Parse(runner.parsed, {path.name: path.read_bytes() for path in written})
+                file.write_bytes(pickle.dumps(found))
+                return found
+        found = pickle.loads(file.read_bytes())  # noqa: S301  (this test run has written it)
+        assert isinstance(found, Parse)
+        return found
 
     def invoke_untraced(runner: DbtRunner, *words: Any, **named: Any) -> Any:
         _untrace_dbt()
-        return invoke(runner, *words, **named)
+        return INVOKE(runner, *words, **named)
 
     with (
         mock.patch.object(DbtRunner, "_invoke_parse", parse_once),
@@ -81,13 +109,9 @@ def untraced(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def parse_key(settings: BuildSettings) -> Key:
-    """What a parse depends on."""
-    read = sorted(
-        item
-        for item in os.environ.items()
-        if item[0].startswith(READ_BY_PARSING) and item[0] != HOME_VARIABLE
-    )
-    return (dbt_runner.PROJECT_ROOT, settings.target, settings.as_of, *read)
+    """What a parse depends on. An empty variable is as good as none."""
+    read = sorted(item for item in os.environ.items() if item[0].startswith(READ_BY_PARSING) and item[1])
+    return (str(dbt_runner.PROJECT_ROOT), settings.target, *read)
 
 
 @untraced

@@ -10,7 +10,8 @@ from types import FrameType
 from typing import Any
 
 import pytest
-from shared_dbt import parse_key, untraced
+from made_once import shared_folder
+from shared_dbt import dbt_shared_by_tests, parse_key, untraced
 
 from orchestration.dbt_runner import BuildSettings, DbtRunner
 from settings.home import Home
@@ -39,7 +40,43 @@ def test_what_parsing_reads_asks_for_a_parse_of_its_own(
     monkeypatch.setenv(name, "other")
     assert parse_key(settings) != former
     assert parse_key(BuildSettings(Home(tmp_path), target="postgres")) != parse_key(settings)
-    assert parse_key(BuildSettings(Home(tmp_path), as_of=date(2026, 1, 1))) != parse_key(settings)
+
+
+def test_a_process_takes_over_what_another_one_has_parsed(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    mine = DbtRunner(BuildSettings(Home(tmp_path / "first")))
+    mine.parse()
+    with dbt_shared_by_tests(shared_folder(tmp_path_factory)):  # as one that has nothing in its memory yet
+        theirs = DbtRunner(BuildSettings(Home(tmp_path / "second")))
+        assert theirs.parse() == mine.manifest
+    assert theirs.parsed is not mine.parsed
+    assert set(theirs.parsed.nodes) == set(mine.parsed.nodes)
+
+
+@pytest.mark.minutes
+def test_neither_a_date_nor_the_address_of_a_server_changes_what_is_parsed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = []
+    for place, as_of in enumerate((None, date(2026, 1, 1))):
+        (tmp_path / str(place)).mkdir()
+        monkeypatch.setenv("TILLHOUSE_POSTGRES_PORT", str(5000 + place))
+        with dbt_shared_by_tests(tmp_path / str(place)):
+            settings = BuildSettings(Home(tmp_path / str(place) / "home"), target="postgres", as_of=as_of)
+            written.append(parsed_parts(DbtRunner(settings).parse()))
+    assert written[0] == written[1]
+
+
+def parsed_parts(manifest: Any) -> Any:
+    """A manifest without what tells of the parse itself."""
+    if isinstance(manifest, dict):
+        return {
+            name: parsed_parts(part)
+            for name, part in manifest.items()
+            if name not in {"created_at", "metadata"}
+        }
+    return [parsed_parts(part) for part in manifest] if isinstance(manifest, list) else manifest
 
 
 def test_a_function_is_not_traced_nor_are_its_threads_and_what_follows_is() -> None:

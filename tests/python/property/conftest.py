@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from made_once import exclusive, shared_folder
 
 from .harness import Property, Recording, record
 
 
 @pytest.fixture(scope="session")
 def recording(tmp_path_factory: pytest.TempPathFactory) -> Recording:
-    # Under several test processes the first makes it and the others wait for it.
-    base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / "property"
+    folder = shared_folder(tmp_path_factory) / "property"
     folder.mkdir(exist_ok=True)
     file = folder / "recording.pickle"
-    with (folder / "lock").open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+    with exclusive(folder / "lock"):
         if not file.exists():
             file.write_bytes(pickle.dumps(record(folder)))
     return _read(file)

@@ -2,8 +2,8 @@
 
 `EXCEPT ALL` both ways over every mart, as it stands in the warehouse and as it is published; no tolerance, no column
 left out. An example costs one to two seconds of a core for each run, of which it has up to four, and the rebuild.
-So a test run draws 15 sequences (about a minute), the same each time, beside the kept ones: enough to meet a rule
-that breaks often, such as a forgotten key. `make soak` draws hundreds that were never drawn before; whatever it
+So `make test` draws 5 sequences, the same each time, beside the kept ones: enough to meet a rule that breaks nearly
+always. `make test-engines` draws 20, which meet one that breaks often, such as a forgotten key. `make soak` draws hundreds that were never drawn before; whatever it
 finds becomes a file in `regressions/`, which this module replays by name.
 """
 
@@ -21,7 +21,6 @@ from .harness import IncrementalDiffersError, Property, RecordedBuilder
 from .sequences import Action, Fault, Run, Sequence
 
 REGRESSIONS = sorted((Path(__file__).parent / "regressions").glob("*.json"))
-EXAMPLES = 15
 
 
 @pytest.mark.parametrize("file", REGRESSIONS, ids=lambda file: file.stem)
@@ -29,9 +28,10 @@ def test_a_kept_sequence_equals_a_rebuild(shared: Property, file: Path) -> None:
     shared.check(Sequence.read(file))
 
 
-def test_drawn_sequences_equal_a_rebuild(shared: Property) -> None:
+@pytest.mark.parametrize("examples", [5, pytest.param(20, marks=pytest.mark.minutes)])
+def test_drawn_sequences_equal_a_rebuild(shared: Property, examples: int) -> None:
     @settings(
-        max_examples=EXAMPLES,
+        max_examples=examples,
         deadline=None,
         derandomize=True,
         database=None,
@@ -67,6 +67,7 @@ EVERYTHING = Sequence(
 )  # fmt: skip
 
 
+@pytest.mark.minutes
 def test_recorded_statements_do_what_dbt_does(shared: Property) -> None:
     """The same sequence by dbt itself: late and corrected rows, a model that fails, one that is built anew."""
     shared.check(EVERYTHING)

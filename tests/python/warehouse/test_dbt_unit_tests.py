@@ -10,7 +10,13 @@ from orchestration.dbt_runner import BuildSettings, DbtRunner
 from settings.home import Home
 
 
-@pytest.mark.parametrize("currency", ["", "EUR"], ids=["the project's currency", "another one"])
+@pytest.mark.parametrize(
+    "currency",
+    [
+        pytest.param("", id="the project's currency"),
+        pytest.param("EUR", id="another one", marks=pytest.mark.minutes),
+    ],
+)
 def test_an_empty_warehouse_builds_and_every_unit_test_passes(
     currency: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,6 +20,8 @@ from sqlglot.errors import ParseError
 
 from settings.home import HOME_VARIABLE, PROJECT_ROOT
 
+pytestmark = pytest.mark.minutes
+
 # Patterns of what runs on DuckDB and is missing, or means something else, on the other engine.
 FOREIGN_WORDS = {
     "postgres": ("hugeint", "nfc_normalize", "qualify", "arg_max", "arg_min", "date_sub", "try_cast", "//"),
