@@ -1,4 +1,4 @@
-"""MetricFlow as the tests of one process share it: one engine a set of metrics, whichever copy of it a client opened."""
+"""MetricFlow as the tests of one process share it: one engine for equal metrics, whichever copy a client opened."""
 
 from __future__ import annotations
 

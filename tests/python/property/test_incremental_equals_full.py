@@ -3,8 +3,9 @@
 `EXCEPT ALL` both ways over every mart, as it stands in the warehouse and as it is published; no tolerance, no column
 left out. An example costs one to two seconds of a core for each run, of which it has up to four, and the rebuild.
 So `make test` draws 5 sequences, the same each time, beside the kept ones: enough to meet a rule that breaks nearly
-always. `make test-engines` draws 20, which meet one that breaks often, such as a forgotten key. `make soak` draws hundreds that were never drawn before; whatever it
-finds becomes a file in `regressions/`, which this module replays by name.
+always. `make test-engines` draws 20, which meet one that breaks often, such as a forgotten key. `make soak` draws
+hundreds that were never drawn before; whatever it finds becomes a file in `regressions/`, which this module replays by
+name.
 """
 
 from __future__ import annotations
