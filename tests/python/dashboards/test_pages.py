@@ -6,11 +6,13 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 
 import pytest
 import streamlit as st
 from conftest import SampleRun
+from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
 from serving.access.answers import Answer, Answers
@@ -22,6 +24,7 @@ from settings.home import HOME_VARIABLE, Home
 RUN_SECONDS = 120
 
 Start = Callable[..., AppTest]
+INSTALLED_COMPONENTS = cache(manifest_scanner.scan_component_manifests)
 
 
 @pytest.fixture
@@ -35,6 +38,8 @@ def home(sample_run: SampleRun, tmp_path: Path) -> Home:
 @pytest.fixture
 def start(home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
     """Runs the app over the home."""
+    # Each AppTest reads what is said of every installed package anew, in search of components.
+    monkeypatch.setattr(manifest_scanner, "scan_component_manifests", INSTALLED_COMPONENTS)
 
     def run(*words: str, address: str = "127.0.0.1", folder: Path | None = None) -> AppTest:
         monkeypatch.setenv(HOME_VARIABLE, str(folder or home.root))
