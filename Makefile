@@ -32,7 +32,9 @@ profiles.yml: profiles.example.yml
 demo: setup  ## generate a sample company, load it, build, test and publish its marts
 	@$(BIN)/tillhouse demo
 
-test: lint types sql-lint unit  ## linters, types and tests; CI runs test-engines too
+test: setup  ## linters, types and tests; CI runs test-engines too
+	@$(MAKE) --no-print-directory --jobs 3 lint types sql-lint
+	@$(MAKE) --no-print-directory unit
 
 lint: setup
 	$(BIN)/ruff check .
@@ -46,9 +48,9 @@ sql-lint: setup
 	@scratch=$$(mktemp -d) && TILLHOUSE_HOME=$$scratch $(BIN)/sqlfluff lint --processes 2 --disable-progress-bar \
 		models snapshots tests/dbt; status=$$?; rm -rf "$$scratch"; exit $$status
 
-IN_TWO := -n 2 --dist loadfile --no-loadscope-reorder
+IN_TWO := -n 2 --dist loadgroup --no-loadscope-reorder
 
-# Whole files go to one process each, so that what a file makes once is made once; tests/python/conftest.py orders them.
+# Tests that share what they make go to one process; tests/python/conftest.py groups and orders them.
 unit: setup
 	$(BIN)/pytest $(IN_TWO) -m "not minutes" --cov --cov-report=term:skip-covered
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -26,23 +28,28 @@ from settings.home import HOME_VARIABLE, PROJECT_ROOT, Home
 SAMPLE_FEEDS = PROJECT_ROOT / "examples" / "feeds" / "sample.yml"
 TOKEN_KEY = "a key for tests alone"  # noqa: S105  (no secret: it only has to be the same everywhere)
 SAMPLE_PLAN = SamplePlan(orders=3_000, days=214, deliveries=4)
-# They go first, so that two processes end together. Neighbours here do not wait for what the other one makes.
-LONGEST_FILES = (
+# The semantic layer and what asks it: one process for all, so that MetricFlow makes each SQL once.
+SEMANTIC_ROOMS = ("dashboards", "metabase", "report", "serving")
+SEMANTIC = "the semantic layer"
+# They go first, so that two processes end together. The second waits for nothing that the first one makes.
+LONGEST = (
+    *SEMANTIC_ROOMS,
+    "ingestion/test_service.py",
+    "sample_data",
     "property/test_killed_runs.py",
     "warehouse/test_engine_parity.py",
     "property/test_on_postgres.py",
     "property/test_incremental_equals_full.py",
     "orchestration/test_run.py",
     "cli/test_cli_runs.py",
-    "report/test_report.py",
-    "metabase/test_provisioning.py",
-    "dashboards/test_browser.py",
     "cli/test_cli_dashboards.py",
     "oracle/test_marts_equal_oracle_when_awkward.py",
     "warehouse/test_dbt_unit_tests.py",
     "oracle/test_real_sets.py",
     "oracle/test_price_intervals.py",
 )
+# What dbt and MetricFlow have read lives as long as the process: looking it through as often as by default costs time.
+gc.set_threshold(50_000, 20, 20)
 
 
 @dataclass(frozen=True)
@@ -68,9 +75,17 @@ class SampleRun:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the longest files first; with `--no-loadscope-reorder` they are given out in this order."""
-    places = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST_FILES)}
-    items.sort(key=lambda item: places.get(item.path, len(places)))
+    """Put the longest files first and name what goes to one process together.
+
+    With `--dist loadgroup --no-loadscope-reorder` groups are given out in this order.
+    """
+    here = Path(__file__).parent
+    places = []
+    for item in items:
+        name = os.path.relpath(item.path, here)
+        places.append(next((at for at, start in enumerate(LONGEST) if name.startswith(start)), len(LONGEST)))
+        item.add_marker(pytest.mark.xdist_group(SEMANTIC if name.startswith(SEMANTIC_ROOMS) else name))
+    items[:] = [item for _, item in sorted(zip(places, items, strict=True), key=itemgetter(0))]
 
 
 @pytest.fixture(autouse=True)

@@ -32,6 +32,8 @@ from sample_data.plan import SamplePlan
 from settings.errors import ExitCode
 from settings.home import PROJECT_ROOT, Home
 
+pytestmark = pytest.mark.minutes
+
 CARDS = (
     "4111111111111111",
     "4012 8888 8888 1881",

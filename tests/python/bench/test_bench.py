@@ -104,6 +104,7 @@ def test_the_report_on_postgres_has_its_load_build_and_day() -> None:
     assert "Postgres" not in page[: page.index("## 1,000 orders on Postgres")].split("## 1,000 orders")[1]
 
 
+@pytest.mark.minutes
 def test_a_step_runs_in_a_process_of_its_own_over_its_home_and_tells_its_rows(tmp_path: Path) -> None:
     home = tmp_path / "home"
     found = measure_step("generate", home, plan=asdict(PLAN), first=0, last=0)
@@ -118,6 +119,7 @@ def test_a_step_runs_in_a_process_of_its_own_over_its_home_and_tells_its_rows(tm
     assert found.peak_mib > 30
 
 
+@pytest.mark.minutes
 def test_a_step_that_fails_says_why(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match=r"(?s)step juggle failed:.*KeyError: 'juggle'"):
         measure_step("juggle", tmp_path / "home")

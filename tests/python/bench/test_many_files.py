@@ -11,6 +11,8 @@ from bench import small_files
 from bench.measure import measure_step
 from bench.small_files_steps import ORDERS_OF_A_FILE
 
+pytestmark = pytest.mark.minutes
+
 
 def test_both_runs_are_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(sys, "argv", ["small_files", "--files", "12"])

@@ -16,6 +16,7 @@ from settings.home import Home
 LINES = 20_000
 
 
+@pytest.mark.minutes
 def test_a_measured_file_is_judged_alike_and_told(tmp_path: Path) -> None:
     told: list[Measurement] = []
 
@@ -35,6 +36,7 @@ def test_a_measured_file_is_judged_alike_and_told(tmp_path: Path) -> None:
     assert "validation ÷ one statement by hand" in page
 
 
+@pytest.mark.minutes
 def test_a_statement_that_judges_a_row_otherwise_stops_the_measurement(tmp_path: Path) -> None:
     home = Home(tmp_path).ensure()
     validation_steps.step_write_lines(home, {"lines": LINES})

@@ -62,6 +62,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Home:
     return Home(tmp_path_factory.mktemp("demo") / "home")
 
 
+@pytest.mark.minutes
 def test_the_demo_ends_with_tested_marts_their_figures_and_where_to_look_next(
     demo: Home, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -126,9 +126,10 @@ def test_ctrl_c_inside_dbt_is_no_failure_of_the_project(
         return dbtRunnerResult(success=False, exception=KeyboardInterrupt())
 
     monkeypatch.setattr(dbtRunner, "invoke", interrupted)
+    # With this prefix no test has parsed the project, so dbt is asked.
+    monkeypatch.setenv("TILLHOUSE_SCHEMA_PREFIX", "never_parsed_")
     with pytest.raises(KeyboardInterrupt):
-        # Of this date no test has parsed the project, so dbt is asked.
-        DbtRunner(BuildSettings(Home(tmp_path / "home"), as_of=date(1970, 1, 1))).parse()
+        DbtRunner(BuildSettings(Home(tmp_path / "home"))).parse()
 
 
 def manifest(**changes: Any) -> dict[str, Any]:
