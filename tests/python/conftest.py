@@ -15,6 +15,7 @@ from typing import Any
 
 import duckdb
 import pytest
+from hypothesis import HealthCheck, settings
 from made_once import exclusive, shared_folder
 from postgres_server import postgres_database, postgres_server  # noqa: F401  (fixtures for every test)
 from s3_server import pauses, s3_bucket, s3_server  # noqa: F401  (fixtures for every test)
@@ -50,6 +51,9 @@ LONGEST = (
 )
 # What dbt and MetricFlow have read lives as long as the process: looking it through as often as by default costs time.
 gc.set_threshold(50_000, 20, 20)
+# No test fails because a machine is slow.
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 
 @dataclass(frozen=True)
@@ -74,8 +78,9 @@ class SampleRun:
             return connection.execute(sql, parameters or []).fetchall()
 
 
+@pytest.hookimpl(tryfirst=True)  # before markers are selected by
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the longest files first and name what goes to one process together.
+    """Leave what needs Postgres to `make test-engines`, put long files first, and name what goes to one process.
 
     With `--dist loadgroup --no-loadscope-reorder` groups are given out in this order.
     """
@@ -84,6 +89,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         name = os.path.relpath(item.path, here)
         places.append(next((at for at, start in enumerate(LONGEST) if name.startswith(start)), len(LONGEST)))
+        if any(fixture.startswith("postgres_") for fixture in getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.minutes)
         item.add_marker(pytest.mark.xdist_group(SEMANTIC if name.startswith(SEMANTIC_ROOMS) else name))
     items[:] = [item for _, item in sorted(zip(places, items, strict=True), key=itemgetter(0))]
 

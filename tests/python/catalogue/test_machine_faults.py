@@ -98,6 +98,8 @@ def large_file() -> str:
     return large()
 
 
+@pytest.mark.minutes
+@pytest.mark.minutes
 @pytest.mark.parametrize("packed", [False, True], ids=["while the rows are checked", "while it is unpacked"])
 def test_a_disk_that_takes_no_more_bytes_fails_the_run_and_leaves_nothing_half_written(
     tmp_path: Path, large_file: str, packed: bool
@@ -139,6 +141,7 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
+@pytest.mark.minutes
 def test_a_full_disk_is_told_as_such_and_costs_the_run_alone(
     tmp_path: Path, large_file: str, small_disk: Callable[[str], Path]
 ) -> None:

@@ -23,7 +23,7 @@ from settings.errors import (
     UnavailableError,
 )
 
-pytestmark = pytest.mark.usefixtures("pauses")
+pytestmark = [pytest.mark.minutes, pytest.mark.usefixtures("pauses")]
 
 
 @pytest.fixture

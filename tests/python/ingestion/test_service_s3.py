@@ -16,7 +16,7 @@ from shop import Shop, orders
 from ingestion.intake import Intake
 from settings.errors import AccessError, TillhouseError, UnavailableError
 
-pytestmark = pytest.mark.usefixtures("pauses")
+pytestmark = [pytest.mark.minutes, pytest.mark.usefixtures("pauses")]
 
 
 @pytest.fixture

@@ -21,6 +21,8 @@ from serving.metabase.sql import CardSql, card_sql, values_sql, with_literals
 from serving.semantic import Grain, MetricQuery, SemanticClient
 from serving.semantic.engine import Statement
 
+pytestmark = pytest.mark.minutes
+
 if TYPE_CHECKING:
     from conftest import SampleRun
 

@@ -35,6 +35,7 @@ def by_mark(kept: dict[int, dict[str, Any]], key: str) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.minutes
 def test_a_plan_writes_nothing_and_an_apply_leaves_none(
     fake: FakeMetabase, server: MetabaseServer, everything: Wanted
 ) -> None:
@@ -62,6 +63,7 @@ def test_nothing_is_open_to_everybody_while_it_is_being_made(
     assert fake.exposed == []
 
 
+@pytest.mark.minutes
 def test_the_server_holds_every_dashboard_with_its_cards_and_filters(
     fake: FakeMetabase, server: MetabaseServer, everything: Wanted
 ) -> None:
@@ -97,6 +99,7 @@ def test_cards_do_not_overlap_on_the_grid(everything: Wanted) -> None:
             taken |= cells
 
 
+@pytest.mark.minutes
 def test_tables_have_descriptions_and_keys_lead_to_their_tables(
     fake: FakeMetabase, server: MetabaseServer, everything: Wanted
 ) -> None:

@@ -24,6 +24,8 @@ from .figures.feed_files import read_feeds
 from .pipeline import Pipeline, seed_exchange_rates
 from .warehouse import Warehouse, summary
 
+pytestmark = pytest.mark.minutes
+
 SEED = 20
 # Every day has a rate of the one currency; of the other the latest before the day counts.
 RATES = {

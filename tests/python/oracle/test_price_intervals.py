@@ -21,6 +21,8 @@ from .figures.feed_files import read_feeds
 from .figures.prices import PriceHistory
 from .pipeline import Pipeline
 
+pytestmark = pytest.mark.minutes
+
 SAMPLE_FEEDS = Path(__file__).resolve().parents[3] / "examples" / "feeds" / "sample.yml"
 CATALOGUE = "store_products"
 DIM_PRODUCT = ("+dim_product",)

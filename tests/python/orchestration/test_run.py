@@ -159,6 +159,7 @@ def assert_readers_see_the_former_marts(copied: Home, before: int, sample_run: S
     assert differing_marts(copied.published, sample_run.published) == {}
 
 
+@pytest.mark.minutes
 def test_a_status_that_no_feed_maps_fails_the_audit_and_readers_keep_the_former_marts(
     copied: Home, sample_run: SampleRun
 ) -> None:

@@ -29,6 +29,7 @@ def test_a_kept_sequence_equals_a_rebuild(shared: Property, file: Path) -> None:
     shared.check(Sequence.read(file))
 
 
+@pytest.mark.no_cover  # what these run is measured by others
 @pytest.mark.parametrize("examples", [5, pytest.param(20, marks=pytest.mark.minutes)])
 def test_drawn_sequences_equal_a_rebuild(shared: Property, examples: int) -> None:
     @settings(
@@ -75,6 +76,7 @@ def test_recorded_statements_do_what_dbt_does(shared: Property) -> None:
     shared.check(EVERYTHING, shared.dbt)
 
 
+@pytest.mark.minutes
 def test_a_model_that_takes_changes_without_work_is_found(shared: Property) -> None:
     """The property fails where a model advances its watermarks and computes nothing."""
     script = shared.script

@@ -49,6 +49,7 @@ def test_without_a_publication_nothing_is_ready(sample_run: SampleRun, tmp_path:
         assert asked.json()["rule"] == "nothing_published"
 
 
+@pytest.mark.minutes
 @pytest.mark.parametrize(
     "header",
     [

@@ -154,6 +154,7 @@ def test_a_delivery_that_is_loaded_again_is_judged_with_those_after_it_in_its_fe
     assert query(home, wrong) == [(0,)]
 
 
+@pytest.mark.minutes
 def test_a_build_for_review_leaves_the_feed_alone(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     touch_order(home)
     before = (
