@@ -51,7 +51,7 @@ SQL_OTHERS := $(filter-out $(SQL_MARTS)/,$(wildcard models/*/)) snapshots tests/
 sql-lint: sql-lint-marts sql-lint-others
 
 sql-lint-marts sql-lint-others: setup
-	@scratch=$$(mktemp -d) && TILLHOUSE_HOME=$$scratch $(BIN)/sqlfluff lint --processes 1 --disable-progress-bar \
+	@scratch=$$(mktemp -d) && TILLHOUSE_HOME=$$scratch DBT_TARGET_PATH=$$scratch $(BIN)/sqlfluff lint --processes 1 --disable-progress-bar \
 		$(if $(findstring marts,$@),$(SQL_MARTS),$(SQL_OTHERS)); status=$$?; rm -rf "$$scratch"; exit $$status
 
 IN_TWO := -n 2 --dist loadgroup --no-loadscope-reorder
