@@ -66,7 +66,7 @@ $(ENGINES_READY): $(READY) requirements-engines.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-engines.lock
 	@touch $@
 
-test-engines: setup $(ENGINES_READY)  ## what takes minutes: Spark (Java 17), Postgres, killed runs, a browser (Chromium)
+test-engines: setup $(ENGINES_READY)  ## what takes minutes: Spark (Java 17), Postgres, S3, killed runs, a browser (Chromium)
 	$(BIN)/pytest $(IN_TWO) -m minutes --no-cov
 	$(BIN)/pytest --no-cov tests/engines
 
