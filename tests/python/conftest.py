@@ -29,9 +29,9 @@ from settings.home import HOME_VARIABLE, PROJECT_ROOT, Home
 SAMPLE_FEEDS = PROJECT_ROOT / "examples" / "feeds" / "sample.yml"
 TOKEN_KEY = "a key for tests alone"  # noqa: S105  (no secret: it only has to be the same everywhere)
 SAMPLE_PLAN = SamplePlan(orders=3_000, days=214, deliveries=4)
-# The semantic layer and what asks it: one process for all, so that MetricFlow makes each SQL once.
+# Rooms that one process takes whole: MetricFlow makes each SQL once, and a large company is generated once.
 SEMANTIC_ROOMS = ("dashboards", "metabase", "report", "serving")
-SEMANTIC = "the semantic layer"
+TAKEN_WHOLE = {**dict.fromkeys(SEMANTIC_ROOMS, "the semantic layer"), "sample_data": "sample data"}
 # They go first, so that two processes end together. The second waits for nothing that the first one makes.
 LONGEST = (
     *SEMANTIC_ROOMS,
@@ -46,6 +46,8 @@ LONGEST = (
     "cli/test_cli_dashboards.py",
     "oracle/test_marts_equal_oracle_when_awkward.py",
     "warehouse/test_dbt_unit_tests.py",
+    "warehouse/test_checks.py",
+    "warehouse/test_incremental_models.py",
     "oracle/test_real_sets.py",
     "oracle/test_price_intervals.py",
 )
@@ -91,7 +93,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         places.append(next((at for at, start in enumerate(LONGEST) if name.startswith(start)), len(LONGEST)))
         if any(fixture.startswith("postgres_") for fixture in getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.minutes)
-        item.add_marker(pytest.mark.xdist_group(SEMANTIC if name.startswith(SEMANTIC_ROOMS) else name))
+        item.add_marker(pytest.mark.xdist_group(TAKEN_WHOLE.get(name.split("/")[0], name)))
     items[:] = [item for _, item in sorted(zip(places, items, strict=True), key=itemgetter(0))]
 
 

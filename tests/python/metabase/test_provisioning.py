@@ -198,8 +198,13 @@ def change_connection(fake: FakeMetabase) -> None:
 @pytest.mark.parametrize(
     "edit",
     [
-        change_dashboard, remove_mapping, archive_card, rename_collection, open_collection, open_tables,
-        describe_table, change_connection,
+        archive_card, open_tables,
+        *(
+            pytest.param(one, marks=pytest.mark.minutes)
+            for one in (
+                change_dashboard, remove_mapping, rename_collection, open_collection, describe_table, change_connection,
+            )
+        ),
     ],
 )  # fmt: skip
 def test_what_was_changed_by_hand_is_told_and_restored(

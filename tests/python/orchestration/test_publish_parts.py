@@ -330,7 +330,7 @@ def test_a_small_table_stands_in_the_catalogue(shop: Shop) -> None:
     assert shop.rows_differing() == 0
 
 
-@pytest.mark.parametrize("seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.minutes) for seed in (2, 3))])
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.minutes) for seed in (1, 2, 3))])
 def test_after_any_changes_readers_see_the_rows_of_the_warehouse(tmp_path: Path, seed: int) -> None:
     drawn = random.Random(seed)  # noqa: S311  (reproducible, no secret)
     shop = Shop(tmp_path / "home")

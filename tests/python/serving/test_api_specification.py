@@ -12,7 +12,7 @@ from conftest import SampleRun
 from hypothesis import HealthCheck, given, settings
 
 # Requests of each path and kind; `make soak` draws more (EXAMPLES).
-EXAMPLES = 25
+EXAMPLES = 10
 PATHS = (
     ("get", "/health"), ("get", "/ready"), ("get", "/metrics"), ("post", "/query"), ("get", "/metrics/daily"),
     ("get", "/ltv/{days}"), ("get", "/inventory/alerts"), ("get", "/locations/ranking"),

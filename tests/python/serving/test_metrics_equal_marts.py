@@ -448,6 +448,7 @@ def test_every_metric_stands_beside_a_mart(client: SemanticClient) -> None:
     assert compared == set(client.catalogue().public_metrics)
 
 
+@pytest.mark.minutes
 def test_additive_metrics_add_up_over_every_dimension(client: SemanticClient) -> None:
     """A join that repeats or loses rows would show in the sum of the slices."""
     additive = [
