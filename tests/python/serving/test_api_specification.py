@@ -11,7 +11,7 @@ from api_server import Api, serving
 from conftest import SampleRun
 from hypothesis import HealthCheck, given, settings
 
-# Requests of each path and kind; `make soak` draws more (EXAMPLES).
+# Requests of each path and kind.
 EXAMPLES = 10
 PATHS = (
     ("get", "/health"), ("get", "/ready"), ("get", "/metrics"), ("post", "/query"), ("get", "/metrics/daily"),
