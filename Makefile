@@ -45,14 +45,13 @@ types: setup
 
 # The dbt templater opens a warehouse while it compiles: give it an empty one of its own. In two halves for two cores;
 # sqlfluff's own processes leave locks of dbt behind, and Python warns of them.
-SQL_MARTS := models/marts
-SQL_OTHERS := $(filter-out $(SQL_MARTS)/,$(wildcard models/*/)) snapshots tests/dbt
-
 sql-lint: sql-lint-marts sql-lint-others
 
+sql-lint-marts: SQL := models/marts
+sql-lint-others: SQL := $(filter-out models/marts/,$(wildcard models/*/)) snapshots tests/dbt
 sql-lint-marts sql-lint-others: setup
-	@scratch=$$(mktemp -d) && TILLHOUSE_HOME=$$scratch DBT_TARGET_PATH=$$scratch $(BIN)/sqlfluff lint --processes 1 --disable-progress-bar \
-		$(if $(findstring marts,$@),$(SQL_MARTS),$(SQL_OTHERS)); status=$$?; rm -rf "$$scratch"; exit $$status
+	@scratch=$$(mktemp -d) && TILLHOUSE_HOME=$$scratch DBT_TARGET_PATH=$$scratch $(BIN)/sqlfluff lint \
+		--processes 1 --disable-progress-bar $(SQL); status=$$?; rm -rf "$$scratch"; exit $$status
 
 IN_TWO := -n 2 --dist loadgroup --no-loadscope-reorder
 

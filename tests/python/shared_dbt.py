@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import pickle
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from made_once import exclusive
+from made_once import made_once
 
 from orchestration import dbt_runner
 from orchestration.dbt_runner import BuildSettings, DbtRunner
@@ -55,29 +54,19 @@ def dbt_shared_by_tests(folder: Path) -> Iterator[None]:
     parsed: dict[Key, Parse] = {}
 
     def parse_once(runner: DbtRunner) -> None:
-        key, target = parse_key(runner.settings), runner.settings.home.dbt_target
-        if key in parsed:
-            found = parsed[key]
-        else:
-            found = parsed[key] = taken_over(key, runner)
-        runner.parsed = found.manifest
-        target.mkdir(parents=True, exist_ok=True)
-        for name, content in found.files.items():
-            (target / name).write_bytes(content)
+        def parse() -> Parse:
+            PARSE(runner)
+            written = runner.settings.home.dbt_target.glob("*.json")
+            return Parse(runner.parsed, {path.name: path.read_bytes() for path in written})
 
-    def taken_over(key: Key, runner: DbtRunner) -> Parse:
-        """What another process has parsed, or else this one now."""
-        file = folder / f"parse-{hashlib.sha256(repr(key).encode()).hexdigest()[:16]}.pickle"
-        with exclusive(file.with_suffix(".lock")):
-            if not file.exists():
-                PARSE(runner)
-                written = runner.settings.home.dbt_target.glob("*.json")
-                found = Parse(runner.parsed, {path.name: path.read_bytes() for path in written})
-                file.write_bytes(pickle.dumps(found))
-                return found
-        found = pickle.loads(file.read_bytes())  # noqa: S301  (this test run has written it)
-        assert isinstance(found, Parse)
-        return found
+        key, target = parse_key(runner.settings), runner.settings.home.dbt_target
+        if key not in parsed:
+            name = hashlib.sha256(repr(key).encode()).hexdigest()[:16]
+            parsed[key] = made_once(folder / f"parse_{name}.pickle", Parse, parse)
+        runner.parsed = parsed[key].manifest
+        target.mkdir(parents=True, exist_ok=True)
+        for name, content in parsed[key].files.items():
+            (target / name).write_bytes(content)
 
     def invoke_untraced(runner: DbtRunner, *words: Any, **named: Any) -> Any:
         _untrace_dbt()

@@ -25,8 +25,6 @@ def engines_shared_by_tests() -> Iterator[None]:
 
 
 def _untraced_engine(*words: Any) -> SemanticEngine:
-    from metricflow.engine.metricflow_engine import MetricFlowEngine  # noqa: PLC0415  (seconds of imports)
-
-    if not hasattr(MetricFlowEngine.explain, "__wrapped__"):
-        MetricFlowEngine.explain = untraced(MetricFlowEngine.explain)  # type: ignore[method-assign]
-    return SemanticEngine(*words)
+    made = SemanticEngine(*words)
+    made._engine.explain = untraced(made._engine.explain)
+    return made

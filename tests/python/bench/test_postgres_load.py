@@ -17,7 +17,6 @@ from settings.errors import NotFoundError
 from settings.home import Home
 
 
-@pytest.mark.minutes
 def test_one_delivery_is_loaded_in_both_ways(
     tmp_path: Path, postgres_database: PostgresDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:

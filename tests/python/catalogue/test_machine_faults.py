@@ -99,7 +99,6 @@ def large_file() -> str:
 
 
 @pytest.mark.minutes
-@pytest.mark.minutes
 @pytest.mark.parametrize("packed", [False, True], ids=["while the rows are checked", "while it is unpacked"])
 def test_a_disk_that_takes_no_more_bytes_fails_the_run_and_leaves_nothing_half_written(
     tmp_path: Path, large_file: str, packed: bool

@@ -146,7 +146,6 @@ def test_deliveries_withdrawals_replays_and_releases_leave_equal_rows(twins: Twi
     assert len({sequence for _, sequence, _ in named}) >= 6
 
 
-@pytest.mark.minutes
 def test_every_feed_of_the_sample_company_loads_equally(
     tmp_path: Path, postgres_database: PostgresDatabase
 ) -> None:

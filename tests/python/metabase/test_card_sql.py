@@ -21,10 +21,10 @@ from serving.metabase.sql import CardSql, card_sql, values_sql, with_literals
 from serving.semantic import Grain, MetricQuery, SemanticClient
 from serving.semantic.engine import Statement
 
-pytestmark = pytest.mark.minutes
-
 if TYPE_CHECKING:
     from conftest import SampleRun
+
+pytestmark = pytest.mark.minutes
 
 DASHBOARDS = load_dashboards()
 CARDS = [(dashboard, card) for dashboard in DASHBOARDS for card in dashboard.cards]

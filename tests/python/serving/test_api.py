@@ -49,7 +49,6 @@ def test_without_a_publication_nothing_is_ready(sample_run: SampleRun, tmp_path:
         assert asked.json()["rule"] == "nothing_published"
 
 
-@pytest.mark.minutes
 @pytest.mark.parametrize(
     "header",
     [
@@ -343,6 +342,7 @@ def test_each_role_may_ask_its_metrics_and_no_other(api: Api, role: str) -> None
         assert found.status_code == (200 if allowed else 403), (name, found.text)
 
 
+@pytest.mark.minutes
 @pytest.mark.parametrize("role", sorted(POLICY.roles))
 def test_each_role_may_group_and_filter_by_its_dimensions_and_no_other(api: Api, role: str) -> None:
     catalogue = api.app.state.services.figures.catalogue()

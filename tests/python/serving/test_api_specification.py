@@ -11,8 +11,6 @@ from api_server import Api, serving
 from conftest import SampleRun
 from hypothesis import HealthCheck, given, settings
 
-# Requests of each path and kind.
-EXAMPLES = 10
 PATHS = (
     ("get", "/health"), ("get", "/ready"), ("get", "/metrics"), ("post", "/query"), ("get", "/metrics/daily"),
     ("get", "/ltv/{days}"), ("get", "/inventory/alerts"), ("get", "/locations/ranking"),
@@ -31,11 +29,13 @@ def specification(api: Api) -> schemathesis.BaseSchema:
     return schemathesis.openapi.from_asgi("/openapi.json", api.app)
 
 
+# Requests of each path.
+@pytest.mark.parametrize("examples", [10, pytest.param(25, marks=pytest.mark.minutes)])
 @pytest.mark.parametrize(("method", "path"), PATHS)
 def test_every_answer_is_one_that_the_specification_names(
-    api: Api, specification: schemathesis.BaseSchema, method: str, path: str
+    api: Api, specification: schemathesis.BaseSchema, method: str, path: str, examples: int
 ) -> None:
-    @settings(max_examples=EXAMPLES, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
     @given(case=specification[path][method].as_strategy())
     def answers(case: schemathesis.Case) -> None:
         case.call_and_validate(headers=api.headers("analyst"))

@@ -27,8 +27,6 @@ from serving.semantic import Filter, Grain, MetricQuery, Operator, SemanticClien
 from serving.semantic.engine import Statement
 from settings.errors import NotFoundError, UnavailableError
 
-pytestmark = pytest.mark.minutes
-
 if TYPE_CHECKING:
     from conftest import SampleRun
 
