@@ -25,6 +25,20 @@
     );
 {%- endmacro %}
 
+{#
+    dbt enters the relations of a schema into its cache one by one, and takes a schema for known from the first one on. Were
+    it the models that asked first, one thread would not find the table that another is about to enter.
+#}
+{% macro look_up_state_tables() -%}
+    {%- if execute -%}
+        {%- do watermark_table() -%}
+    {%- endif -%}
+{%- endmacro %}
+
+{% macro watermark_table() -%}
+    {{ return(adapter.get_relation(target.database, 'state', 'watermark')) }}
+{%- endmacro %}
+
 {# What no consumer still waits for. #}
 {% macro prune_changes() -%}
     {%- if keeps_state() %}

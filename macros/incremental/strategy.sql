@@ -4,6 +4,7 @@
 #}
 {% macro get_incremental_touched_sql(arg_dict) -%}
     {%- do require_same_logic() -%}
+    {%- do require_touched_rows_alone() -%}
     {%- set target = arg_dict.target_relation -%}
     {%- set columns = arg_dict.dest_columns | map(attribute='quoted') | join(', ') -%}
     {%- set standing = 'select ' ~ columns ~ ' from ' ~ temporary_name('standing') -%}
@@ -57,6 +58,16 @@
 {# The columns but those that change only where another row does, which is then named. #}
 {% macro named_columns(columns, left_out) -%}
     {{ return(columns | rejectattr('name', 'in', left_out) | map(attribute='quoted') | join(', ')) }}
+{%- endmacro %}
+
+{# Rows of the whole history must not be written beside those that stand: nothing takes the latter away. #}
+{% macro require_touched_rows_alone() -%}
+    {%- if config.get('meta').scope and '/* touched */' not in model.compiled_code -%}
+        {{ exceptions.raise_compiler_error(
+            this.identifier ~ " was compiled for a full build and found its table and its marks when it ran. The table is as "
+            ~ "it was: run again. [compiled_for_a_full_build]"
+        ) }}
+    {%- endif -%}
 {%- endmacro %}
 
 {# Rows that former logic made must not stand among those of the present one. #}

@@ -102,8 +102,7 @@
     {%- if not feeds -%}{{ return(false) }}{%- endif -%}
     {#- Asked once while the model compiles and once while it runs, not by each macro that wants to know. -#}
     {%- if 'must_build_anew' not in model -%}
-        {%- set has_state = adapter.get_relation(this.database, 'state', 'watermark') is not none -%}
-        {%- do model.update({'must_build_anew': not (has_state and can_follow(this.identifier, feeds))}) -%}
+        {%- do model.update({'must_build_anew': not (watermark_table() and can_follow(this.identifier, feeds))}) -%}
     {%- endif -%}
     {{ return(model.must_build_anew) }}
 {%- endmacro %}

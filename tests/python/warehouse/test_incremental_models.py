@@ -6,6 +6,7 @@ That their rows are those of a rebuild is the property of tests/python/property.
 from __future__ import annotations
 
 import shutil
+import threading
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import duckdb
 import pytest
 from conftest import SampleRun
+from dbt.adapters.duckdb.impl import DuckDBAdapter
 
 from orchestration.dbt_runner import BuildReport, BuildSettings, DbtRunner
 from settings.home import Home
@@ -92,6 +94,43 @@ def test_a_model_with_other_logic_stops_and_asks_for_a_full_refresh(
     assert query(home, "select count(*), sum(hash(t)) from intermediate.int_orders_united as t") == before
     build(home, "int_exchange_rates_daily", "int_orders_united", full_refresh=True).require_success()
     build(home, "int_orders_united").require_success()
+
+
+def test_the_state_tables_are_in_the_cache_before_a_thread_asks_for_them(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """dbt takes a schema for known while it still enters its tables, so a second thread would not find the marks."""
+    asked: list[bool] = []
+    listed = DuckDBAdapter.list_relations_without_caching
+
+    def list_relations(self: DuckDBAdapter, schema_relation: Any) -> Any:
+        if schema_relation.schema == "state":
+            asked.append(threading.current_thread() is threading.main_thread())
+        return listed(self, schema_relation)
+
+    monkeypatch.setattr(DuckDBAdapter, "list_relations_without_caching", list_relations)
+    touch_order(home)
+    build(home, "stg_store__orders", "stg_store__order_items").require_success()
+    assert asked == [True]
+
+
+def test_rows_of_the_whole_history_are_never_written_beside_those_that_stand(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the marks were not seen while the model was compiled, and were when it ran."""
+    found = DuckDBAdapter.get_relation
+    answers = iter(["for the hook", None])
+
+    def get_relation(self: DuckDBAdapter, database: str, schema: str, identifier: str) -> Any:
+        relation = found(self, database, schema, identifier)
+        return relation if identifier != "watermark" or next(answers, relation) else None
+
+    monkeypatch.setattr(DuckDBAdapter, "get_relation", get_relation)
+    before = query(home, "select count(*), sum(hash(t)) from staging.stg_store__orders as t")
+    (failed,) = [result for result in build(home, "stg_store__orders").results if result.failed]
+    assert "stg_store__orders was compiled for a full build" in failed.message
+    assert query(home, "select count(*), sum(hash(t)) from staging.stg_store__orders as t") == before
+    build(home, "stg_store__orders").require_success()
 
 
 def test_models_follow_one_that_was_built_anew(home: Home) -> None:
