@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -140,9 +141,9 @@ def dbt_arguments(command: str, settings: BuildSettings, *, profiles_dir: Path) 
         exclude = [*settings.exclude, *([WEEKLY_TESTS] if settings.only_touched else [])]
         if exclude:
             words += ["--exclude", *exclude]
+    # The runner writes the manifest where it is new, and what became of each node goes into `ops.dbt_results`.
+    words.append("--no-write-json")
     if command == "build":
-        # The parse has written the manifest, and what became of each node goes into `ops.dbt_results`.
-        words.append("--no-write-json")
         for resource_type in settings.resource_types:
             words += ["--resource-type", resource_type]
         if not settings.unit_tests and "unit_test" not in settings.resource_types:
@@ -237,6 +238,29 @@ class DbtRunner:
                 rule="project_does_not_parse",
             )
         self.parsed = outcome.result
+        if not self._is_written():
+            self._write()
+
+    def _is_written(self) -> bool:
+        """Whether the files tell what was parsed: dbt keeps its own copy as it is where nothing changed."""
+        kept = self.manifest_path.with_name("partial_parse.msgpack")
+        return (
+            self.manifest_path.exists()
+            and kept.exists()
+            and self.manifest_path.stat().st_mtime_ns >= kept.stat().st_mtime_ns
+        )
+
+    def _write(self) -> None:
+        """Write the manifest and what dbt makes of it. The manifest comes last, so that it stands for the others."""
+        from dbt.parser.manifest import write_manifest
+
+        write: Callable[[Any, str], None] = write_manifest  # dbt has no type hints here
+        folder = self.manifest_path.parent
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            write(self.parsed, scratch)
+            files = sorted(Path(scratch).iterdir(), key=lambda file: file.name == self.manifest_path.name)
+            for file in files:
+                file.replace(folder / file.name)
 
     def _invoke(self, command: str, *, manifest: Any, select: tuple[str, ...] = ()) -> Any:
         from dbt.cli.main import dbtRunner

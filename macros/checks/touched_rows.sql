@@ -8,7 +8,8 @@
         {{ return(relation) }}
     {%- endif -%}
     {%- set emits = emitted_columns(relation) -%}
-    {%- if not emits or not can_follow('tests', [relation.identifier]) -%}
+    {%- set source = source_of_names(relation) -%}
+    {%- if not emits or not can_follow('tests', [source]) -%}
         {{ return(relation) }}
     {%- endif -%}
     {%- set pairs = [('source_system', 'source_system')] + columns_that_find(relation) -%}
@@ -20,11 +21,11 @@
                 day
             from state.changed
             where
-                source = '{{ relation.identifier }}'
+                source = '{{ source }}'
                 and sequence > (
                     select marks.sequence
                     from state.watermark as marks
-                    where marks.consumer = 'tests' and marks.source = '{{ relation.identifier }}'
+                    where marks.consumer = 'tests' and marks.source = '{{ source }}'
                 )
         ) as named
     {%- endset -%}
@@ -64,14 +65,23 @@
     {{ return(columns_that_find(relation) | selectattr(0, 'in', row_key_of(relation)) | list | length > 0) }}
 {%- endmacro %}
 
-{% macro row_key_of(relation) -%}
+{#
+    Who names the rows of a relation in the change feed: itself, or the table of which it is a view with a row each
+    (`rows_of` in its meta, and the table's own columns).
+#}
+{% macro source_of_names(relation) -%}
     {%- set node = graph.nodes.get('model.' ~ project_name ~ '.' ~ relation.identifier) -%}
+    {{ return((node.config.meta.get('rows_of') if node) or relation.identifier) }}
+{%- endmacro %}
+
+{% macro row_key_of(relation) -%}
+    {%- set node = graph.nodes.get('model.' ~ project_name ~ '.' ~ source_of_names(relation)) -%}
     {{ return((node.config.unique_key or []) if node else []) }}
 {%- endmacro %}
 
 {# Which columns of a table fill the change feed; nothing where a table does not name its rows. #}
 {% macro emitted_columns(relation) -%}
-    {%- set node = graph.nodes.get('model.' ~ project_name ~ '.' ~ relation.identifier) -%}
+    {%- set node = graph.nodes.get('model.' ~ project_name ~ '.' ~ source_of_names(relation)) -%}
     {%- set emits = (node.config.meta.get('emits') or {}) if node else {} -%}
     {{ return(emits if emits.key or emits.day else {}) }}
 {%- endmacro %}
@@ -82,7 +92,7 @@
 #}
 {% macro note_checked(results) -%}
     {%- if execute and keeps_state() -%}
-        {%- set state = namespace(failed=false, tables=[]) -%}
+        {%- set state = namespace(failed=false, tables=[], asked_again=[]) -%}
         {%- for result in results -%}
             {%- if result.status | string in ['fail', 'error', 'runtime error', 'skipped', 'partial success'] -%}
                 {%- set state.failed = true -%}
@@ -90,13 +100,15 @@
                 and result.node.name.endswith('_checks_hold') -%}
                 {%- set node = graph.nodes.get(result.node.attached_node) -%}
                 {%- set is_asked_again = result.status | string == 'warn' and env_var('TILLHOUSE_CHECKS', 'all') == 'touched' -%}
-                {%- if node and node.config.meta.get('emits') and not is_asked_again -%}
+                {%- if node and is_asked_again -%}
+                    {%- do state.asked_again.append(node.config.meta.get('rows_of') or node.alias) -%}
+                {%- elif node and node.config.meta.get('emits') -%}
                     {%- do state.tables.append(node.alias) -%}
                 {%- endif -%}
             {%- endif -%}
         {%- endfor -%}
         {%- if not state.failed %}
-            {{ advance_watermarks('tests', state.tables) }}
+            {{ advance_watermarks('tests', state.tables | reject('in', state.asked_again) | list) }}
         {%- endif -%}
     {%- endif -%}
 {%- endmacro %}

@@ -4,7 +4,7 @@ with shares as (
     select
         order_id,
         {{ sum_money('order_discount_share_amount') }} as shared_amount
-    from {{ ref('int_order_discounts_shared') }}
+    from {{ rows_to_check(ref('int_order_discounts_shared')) }}
     group by order_id
 
 )

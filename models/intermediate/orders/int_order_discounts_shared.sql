@@ -109,3 +109,4 @@ select
         * 0.0001 as numeric(18, 4)
     ) as order_discount_share_amount
 from ranked
+{{ clustered_by(['order_id']) }}

@@ -23,3 +23,4 @@ from {{ only_touched(ref('int_orders_united')) }}
 where
     is_booked
     and customer_key is not null
+{{ clustered_by(['source_system', 'order_date']) }}

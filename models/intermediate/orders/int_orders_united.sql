@@ -150,3 +150,4 @@ left join exchange_rates
     on
         orders.currency = exchange_rates.currency
         and orders.order_date = exchange_rates.date_day
+{{ clustered_by(['source_system', 'order_date']) }}

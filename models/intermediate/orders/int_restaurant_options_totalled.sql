@@ -35,3 +35,4 @@ from options
 group by
     order_id,
     line_id
+{{ clustered_by(['order_id']) }}

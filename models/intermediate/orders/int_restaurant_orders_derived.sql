@@ -77,3 +77,4 @@ select
 from localised
 inner join agreements
     on localised.order_id = agreements.order_id
+{{ clustered_by(['order_date']) }}

@@ -260,3 +260,4 @@ select
     ordered_at_local,
     order_date
 from converted
+{{ clustered_by(['source_system', 'order_date']) }}

@@ -200,3 +200,4 @@ select
     order_date,
     customer_first_order_date
 from totalled
+{{ clustered_by(['source_system', 'order_date']) }}

@@ -162,3 +162,4 @@ select
     payment_date,
     order_date
 from rated
+{{ clustered_by(['source_system', 'payment_date']) }}

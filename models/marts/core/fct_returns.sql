@@ -163,3 +163,4 @@ select
     return_date,
     order_date
 from capped
+{{ clustered_by(['source_system', 'return_date']) }}

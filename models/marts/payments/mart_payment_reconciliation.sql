@@ -94,3 +94,4 @@ select
 
     order_date
 from compared
+{{ clustered_by(['source_system', 'order_date']) }}

@@ -1,12 +1,34 @@
 -- Two marts score the same lifetime value: a customer that is VIP with a low tier would be told two stories.
+with lifetimes as (
+
+    select
+        customer_key,
+        orders,
+        lifetime_value_to_date,
+        clv_score
+    from {{ rows_to_check(ref('mart_customer_lifetime_value')) }}
+
+),
+
+segments as (
+
+    select
+        customer_key,
+        frequency,
+        monetary,
+        m_score
+    from {{ rows_to_check(ref('mart_customer_segments')) }}
+
+)
+
 select
     lifetimes.customer_key,
     segments.monetary,
     lifetimes.lifetime_value_to_date,
     segments.m_score,
     lifetimes.clv_score
-from {{ ref('mart_customer_lifetime_value') }} as lifetimes
-full outer join {{ ref('mart_customer_segments') }} as segments
+from lifetimes
+full outer join segments
     on lifetimes.customer_key = segments.customer_key
 where
     lifetimes.customer_key is null

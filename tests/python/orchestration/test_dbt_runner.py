@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from shared_dbt import PARSE
 
 from orchestration.dbt_runner import (
     BuildReport,
@@ -62,16 +63,17 @@ def test_selection_and_full_refresh_reach_a_build_and_never_a_parse() -> None:
         "resource_types": ("model",),
     }
     build = words("build", **asked)
-    assert "--select marts --exclude tag:slow --no-write-json --resource-type model" in build
+    assert "--select marts --exclude tag:slow" in build
+    assert "--resource-type model" in build
     assert "--full-refresh" in build
     assert not {"--select", "--exclude", "--resource-type", "--full-refresh"} & set(
         words("parse", **asked).split()
     )
 
 
-def test_the_manifest_is_written_by_the_parse_alone() -> None:
-    assert "--no-write-json" in words("build")
-    assert "--no-write-json" not in words("parse")
+@pytest.mark.parametrize("command", ["parse", "build"])
+def test_no_command_of_dbt_writes_the_manifest(command: str) -> None:
+    assert "--no-write-json" in words(command)
 
 
 def test_a_daily_build_leaves_unit_tests_to_ci() -> None:
@@ -115,6 +117,21 @@ def test_a_selector_that_dbt_refuses_is_an_error_of_ours(tmp_path: Path) -> None
     runner = DbtRunner(BuildSettings(Home(tmp_path / "home"), select=("state:modified",)))
     with pytest.raises(BuildFailedError, match="stopped before it ran"):
         runner.build()
+
+
+@pytest.mark.minutes  # three parses, of which nobody else can have made one
+def test_the_manifest_is_written_where_dbt_has_parsed_something_anew(tmp_path: Path) -> None:
+    settings = BuildSettings(Home(tmp_path / "home"))
+    runner = DbtRunner(settings)
+    PARSE(runner)
+    files = [settings.home.dbt_target / name for name in ("manifest.json", "semantic_manifest.json")]
+    written = [file.stat().st_mtime_ns for file in files]
+
+    PARSE(runner)
+    assert [file.stat().st_mtime_ns for file in files] == written
+
+    PARSE(DbtRunner(replace(settings, as_of=date(2026, 6, 30))))
+    assert all(file.stat().st_mtime_ns > former for file, former in zip(files, written, strict=True))
 
 
 def test_ctrl_c_inside_dbt_is_no_failure_of_the_project(

@@ -295,6 +295,25 @@ def nodes_of(children: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         yield from nodes_of(node["children"])
 
 
+def test_a_daily_run_checks_the_rows_of_a_view_that_the_table_below_it_named(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = "intermediate.int_customers_summarised"
+    warehouse.run(
+        f"create table picked as select source_system, customer_key from {table} order by customer_key limit 2",
+        f"update {table} set last_order_date = date '9999-01-01'"
+        " where customer_key in (select customer_key from picked)",
+    )
+    name_again(
+        warehouse,
+        "int_customers_summarised",
+        "arg_min(source_system, customer_key), min(customer_key), null from picked",
+    )
+    assert broken(warehouse.test("mart_churn_indicators")) == {"days_not_negative": ("fail", 2)}
+    monkeypatch.setenv("TILLHOUSE_CHECKS", "touched")
+    assert broken(warehouse.test("mart_churn_indicators")) == {"days_not_negative": ("fail", 1)}
+
+
 def test_a_daily_run_tells_which_check_warned_and_looks_at_its_rows_again(
     warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,6 +5,7 @@ That their rows are those of a rebuild is the property of tests/python/property.
 
 from __future__ import annotations
 
+import re
 import shutil
 import threading
 from datetime import timedelta
@@ -14,7 +15,6 @@ from typing import Any
 import duckdb
 import pytest
 from conftest import SampleRun
-from dbt.adapters.duckdb.impl import DuckDBAdapter
 
 from orchestration.dbt_runner import BuildReport, BuildSettings, DbtRunner
 from settings.home import Home
@@ -100,10 +100,12 @@ def test_the_state_tables_are_in_the_cache_before_a_thread_asks_for_them(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """dbt takes a schema for known while it still enters its tables, so a second thread would not find the marks."""
+    from dbt.adapters.duckdb.impl import DuckDBAdapter
+
     asked: list[bool] = []
     listed = DuckDBAdapter.list_relations_without_caching
 
-    def list_relations(self: DuckDBAdapter, schema_relation: Any) -> Any:
+    def list_relations(self: Any, schema_relation: Any) -> Any:
         if schema_relation.schema == "state":
             asked.append(threading.current_thread() is threading.main_thread())
         return listed(self, schema_relation)
@@ -118,10 +120,12 @@ def test_rows_of_the_whole_history_are_never_written_beside_those_that_stand(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As when the marks were not seen while the model was compiled, and were when it ran."""
+    from dbt.adapters.duckdb.impl import DuckDBAdapter
+
     found = DuckDBAdapter.get_relation
     answers = iter(["for the hook", None])
 
-    def get_relation(self: DuckDBAdapter, database: str, schema: str, identifier: str) -> Any:
+    def get_relation(self: Any, database: str, schema: str, identifier: str) -> Any:
         relation = found(self, database, schema, identifier)
         return relation if identifier != "watermark" or next(answers, relation) else None
 
@@ -211,6 +215,24 @@ def test_a_build_for_review_leaves_the_feed_alone(home: Home, monkeypatch: pytes
     assert query(home, "select count(*) from review_staging.stg_store__orders") == query(
         home, "select count(*) from staging.stg_store__orders"
     )
+
+
+def test_a_full_build_leaves_rows_of_one_time_together(home: Home) -> None:
+    """Else a day's look-ups read the whole history."""
+    nodes = DbtRunner(BuildSettings(home)).manifest["nodes"].values()
+    clustered = {
+        f"{node['schema']}.{node['name']}": found[1].replace("'", "")
+        for node in nodes
+        if (found := re.search(r"clustered_by\(\[(.+?)\]\)", node.get("raw_code", "")))
+    }
+    assert {"marts.fct_orders", "marts.fct_order_items", "marts.fct_payments"} <= set(clustered)
+    for table, columns in clustered.items():
+        out_of_order = query(
+            home,
+            f"select count(*) from (select ({columns}) as here, lag(here) over (order by rowid) as former"
+            f" from {table}) where here < former",
+        )
+        assert (table, out_of_order) == (table, [(0,)])
 
 
 @pytest.mark.parametrize("table", ["marts.fct_orders", "intermediate.int_customers_summarised"])

@@ -1,4 +1,4 @@
-{{ config(materialized='view') }}
+{{ config(materialized='view', meta={'rows_of': 'int_customers_summarised'}) }}
 
 -- A view: every row tells the as-of date, so a table would be written whole each day, and three marts more after it.
 select
