@@ -54,7 +54,11 @@ def step_ingest(home: Home, words: Mapping[str, Any]) -> Facts:
 
 def step_build_models(home: Home, words: Mapping[str, Any]) -> Facts:
     """Build all models without tests: what the public marts need, then the quality models."""
-    settings = replace(_request(home, "bench-build", words).build_settings(), resource_types=WITHOUT_TESTS)
+    settings = replace(
+        _request(home, "bench-build", words).build_settings(),
+        only_touched=False,
+        resource_types=WITHOUT_TESTS,
+    )
     runner = DbtRunner(settings)
     runner.parse()
     facts: Facts = {"nodes": {}}

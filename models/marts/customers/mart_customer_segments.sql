@@ -33,15 +33,33 @@ rules as (
 
 ),
 
--- Rules are matched once per combination of scores that occurs, not once per customer.
+scores as (
+
+    {% for score in range(1, 6) %}
+        select {{ score }} as score
+        {% if not loop.last %}
+            union all
+        {% endif %}
+    {% endfor %}
+
+),
+
+-- Rules are matched once per combination of scores, not once per customer; so a few customers are read by themselves.
 combinations as (
 
-    select distinct
-        r_score,
-        f_score,
-        m_score,
-        is_single_order
-    from customers
+    select
+        r_scores.score as r_score,
+        f_scores.score as f_score,
+        m_scores.score as m_score,
+        order_counts.is_single_order
+    from scores as r_scores
+    cross join scores as f_scores
+    cross join scores as m_scores
+    cross join (
+        select true as is_single_order
+        union all
+        select false as is_single_order
+    ) as order_counts
 
 ),
 

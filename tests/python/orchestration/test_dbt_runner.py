@@ -76,6 +76,12 @@ def test_no_command_of_dbt_writes_the_manifest(command: str) -> None:
     assert "--no-write-json" in words(command)
 
 
+def test_a_day_is_built_two_models_at_a_time_where_the_memory_is_shared() -> None:
+    assert "--threads 2" in words("build", only_touched=True)
+    assert "--threads" not in words("build")
+    assert "--threads" not in words("build", only_touched=True, target="postgres")
+
+
 def test_a_daily_build_leaves_unit_tests_to_ci() -> None:
     assert "--exclude-resource-type unit_test" in words("build")
     assert "--exclude-resource-type" not in words("build", unit_tests=True)

@@ -76,6 +76,8 @@ class DuckDBDatabase:
         self._connection = duckdb.connect(
             str(home.warehouse), config={"threads": 1, "preserve_insertion_order": False}
         )
+        # A spawned process looks like a shell, where DuckDB shows how far a query is.
+        self._connection.execute("set enable_progress_bar = false")
 
     def execute(self, sql: str) -> None:
         self._connection.execute(sql)
