@@ -30,7 +30,7 @@
     it the models that asked first, one thread would not find the table that another is about to enter.
 #}
 {% macro look_up_state_tables() -%}
-    {%- if execute -%}
+    {%- if execute and flags.INTROSPECT -%}
         {%- do watermark_table() -%}
     {%- endif -%}
 {%- endmacro %}
