@@ -243,10 +243,10 @@ class DbtRunner:
                 rule="project_does_not_parse",
             )
         self.parsed = outcome.result
-        if not self._is_written():
-            self._write()
+        if not self._manifest_is_current():
+            self._write_manifest()
 
-    def _is_written(self) -> bool:
+    def _manifest_is_current(self) -> bool:
         """Whether the files tell what was parsed: dbt keeps its own copy as it is where nothing changed."""
         kept = self.manifest_path.with_name("partial_parse.msgpack")
         return (
@@ -255,7 +255,7 @@ class DbtRunner:
             and self.manifest_path.stat().st_mtime_ns >= kept.stat().st_mtime_ns
         )
 
-    def _write(self) -> None:
+    def _write_manifest(self) -> None:
         """Write the manifest and what dbt makes of it. The manifest comes last, so that it stands for the others."""
         from dbt.parser.manifest import write_manifest
 

@@ -65,7 +65,8 @@
     {%- if config.get('meta').scope and '/* touched */' not in model.compiled_code -%}
         {{ exceptions.raise_compiler_error(
             this.identifier ~ " was compiled for a full build and found its table and its marks when it ran. The table is as "
-            ~ "it was: run again. [compiled_for_a_full_build]"
+            ~ "it was: run again. A model with a scope that never uses `only_touched` ends here each time. "
+            ~ "[compiled_for_a_full_build]"
         ) }}
     {%- endif -%}
 {%- endmacro %}

@@ -1,5 +1,6 @@
--- Conservation: every staged order and line is in its fact once. Fan-out is what the primary keys refuse. Orders that
--- stand on their lines are counted once a week (assert_staged_restaurant_orders_reach_the_facts).
+-- Conservation: every staged order and line is in its fact once. Fan-out is what the primary keys refuse. Whether
+-- a restaurant's lines name just the orders that are derived from them is counted once a week
+-- (assert_staged_restaurant_orders_reach_the_facts).
 with counts as (
 
     select
@@ -8,6 +9,16 @@ with counts as (
         (
             select count(*) from {{ ref('fct_orders') }}
             where source_system = 'store'
+        ) as in_fact
+
+    union all
+
+    select
+        'restaurant orders' as what,
+        (select count(*) from {{ ref('int_restaurant_orders_derived') }}) as staged,
+        (
+            select count(*) from {{ ref('fct_orders') }}
+            where source_system = 'restaurant'
         ) as in_fact
 
     union all

@@ -21,7 +21,7 @@
 {{ config(**incremental_by_change(
     row_key=['customer_key'],
     scope=['customer_key'],
-    emits={'key': 'customer_key', 'customer_key': 'customer_key'},
+    emits={'key': 'customer_key'},
     touched=touched
 )) }}
 
