@@ -8,10 +8,11 @@
 
     -- Their currency is the shop's, which any order of another currency takes away.
     select
-        source_system,
-        order_id
-    from {{ this }}
-    where has_missing_order
+        without_order.source_system,
+        without_order.order_id
+    from {{ this }} as without_order
+    cross join ({{ shop_currency() }}) as shop
+    where without_order.has_missing_order and not {{ is_same('without_order.currency', 'shop.currency') }}
 {% endraw %}{%- endset %}
 {{ config(**incremental_by_change(
     row_key=['payment_key', 'payment_id'],
@@ -56,9 +57,7 @@ orders as (
 -- A payment names no currency. One without an order is in the shop's currency where the shop has only one.
 shop_currency as (
 
-    select case when min(currency) = max(currency) then min(currency) end as currency
-    from {{ ref('int_orders_united') }}
-    where source_system = 'store'
+    {{ shop_currency() }}
 
 ),
 
