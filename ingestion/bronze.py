@@ -384,9 +384,10 @@ class RowsTogether:
 
 ROW_NUMBER = "checked.file_row_number + 1"
 ACCEPTED = "checked._rule is null and not checked._excluded"
+# Where the subquery names the row, DuckDB collects the whole file before it hands out the first row.
 NO_DUPLICATE = (
-    "not exists (select 1 from read_parquet($repeats) as repeats "
-    f"where repeats.row_number = {ROW_NUMBER} and repeats.kind = 'duplicate')"
+    "checked.file_row_number not in "
+    "(select repeats.row_number - 1 from read_parquet($repeats) as repeats where repeats.kind = 'duplicate')"
 )
 LINEAGE_NAMES = tuple(
     name.lstrip("_") for name, _ in LINEAGE_COLUMNS if name not in {"_row_number", "_rescued"}

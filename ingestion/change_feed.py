@@ -25,6 +25,12 @@ class ChangeFeed:
     def has_consumers(self) -> bool:
         return bool(self._warehouse.query(f"select exists (select 1 from {WATERMARK})").rows[0][0])
 
+    def prepare(self, contracts: Sequence[Contract]) -> None:
+        """Before rows come: see that naming their keys need not read those of all other deliveries."""
+        tables = [contract.raw_table for contract in contracts if contract.change_key]
+        if tables and self.has_consumers:
+            self._warehouse.index_deliveries(tables)
+
     def name_rows(self, entry: LedgerEntry, contracts: Sequence[Contract]) -> None:
         """Name every key that has a row of this delivery now: after they came, or before they go."""
         listed = [contract for contract in contracts if contract.change_key]

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Protocol
+from typing import Any, Protocol
 
 from ingestion.change_feed import ChangeFeed
 from ingestion.contract import Contract, load_contracts, raw_column_types
@@ -28,7 +28,7 @@ from ingestion.ops_schema import (
 )
 from ingestion.suppression import ERASED_ROW, ERASED_VALUE, Suppression, cut_columns
 from ingestion.warehouses import open_warehouse
-from ingestion.warehouses.base import Columns, Warehouse
+from ingestion.warehouses.base import Columns, Warehouse, of_deliveries
 from settings.crash_points import crash_point
 from settings.errors import TillhouseError
 from settings.home import Home
@@ -193,6 +193,7 @@ class WarehouseLoader:
         contracts = [entity.contract for entity in batch.entities]
         if batch.is_repeat and self._has_rows(entry):
             self._delete_rows(entry, contracts)
+        self._changes.prepare(contracts)
         for entity in batch.entities:
             self._insert_entity(entry, entity)
         self._changes.name_rows(entry, contracts)
@@ -205,6 +206,7 @@ class WarehouseLoader:
     def load_together(self, batches: Sequence[BatchLoad], entities: Sequence[EntitiesTogether]) -> None:
         """See `Loader.load_together`."""
         entries = [batch.entry for batch in batches]
+        self._changes.prepare([together.contract for together in entities])
         for together in entities:
             contract = together.contract
             loads = [
@@ -221,7 +223,7 @@ class WarehouseLoader:
                     raise self._mismatch(
                         *loads[0], "rows quarantined with those beside it", quarantined, found
                     )
-            self._check_all_totals(contract, loads)
+            self._check_totals(contract, loads)
             self._changes.name_rows_together(entries, contract)
         self._warehouse.insert_rows(
             LOAD_ENTITY_COUNTS,
@@ -239,35 +241,6 @@ class WarehouseLoader:
             f" where batch_id in ({known}) and row_number is null and status = 'open'"
         )
         self._ledger.update_all(entries)
-
-    def _check_all_totals(self, contract: Contract, loads: Sequence[tuple[LedgerEntry, EntityLoad]]) -> None:
-        """As `_check_totals`, of deliveries whose numbers lie beside each other."""
-        columns = contract.decimal_columns
-        sums = "".join(f', coalesce(sum("{name}"), 0)' for name in columns)
-        numbers = [entry.load_sequence for entry, _ in loads if entry.load_sequence is not None]
-        found = {
-            row[0]: row[1:]
-            for row in self._warehouse.query(
-                f"select _batch_id, count(*){sums} from {contract.raw_table}"
-                f" where _load_sequence between ? and ? and _feed = ? group by _batch_id",
-                [min(numbers, default=0), max(numbers, default=0), loads[0][0].feed],
-            ).rows
-        }
-        for entry, entity in loads:
-            count, *totals = found.get(entry.batch_id, (0, *(Decimal(0) for _ in columns)))
-            if entity.outcome.rows_read != (
-                entity.outcome.rows_accepted
-                + entity.outcome.rows_quarantined
-                + entity.outcome.rows_duplicate
-                + entity.outcome.rows_excluded
-            ):
-                raise self._mismatch(entry, entity, "rows read", entity.outcome.rows_read, "another sum")
-            if count != entity.outcome.rows_accepted:
-                raise self._mismatch(entry, entity, "rows in the table", entity.outcome.rows_accepted, count)
-            for name, total in zip(columns, totals, strict=True):
-                expected = entity.outcome.control_totals.get(name, Decimal(0))
-                if Decimal(total) != expected:
-                    raise self._mismatch(entry, entity, f"total of {name}", expected, total)
 
     def withdraw(self, entry: LedgerEntry) -> None:
         """See `Loader.withdraw`."""
@@ -391,6 +364,7 @@ class WarehouseLoader:
         return bool(found.rows[0][0])
 
     def _delete_rows(self, entry: LedgerEntry, contracts: Sequence[Contract]) -> None:
+        self._warehouse.index_deliveries([contract.raw_table for contract in contracts])
         self._changes.name_rows(entry, contracts)
         for contract in contracts:
             # The number lets the scan skip the blocks of other deliveries.
@@ -406,43 +380,70 @@ class WarehouseLoader:
 
     def _insert_entity(self, entry: LedgerEntry, entity: EntityLoad) -> None:
         contract, outcome = entity.contract, entity.outcome
-        counted = {
-            "rows read": (
-                outcome.rows_read,
+        columns: Columns = [*raw_column_types(contract), *entity.lost]
+        inserted = self._warehouse.insert(contract.raw_table, columns, entity.accepted)
+        quarantined = 0
+        if outcome.rows_quarantined:
+            quarantined = self._warehouse.insert(QUARANTINE, OPS_TABLES[QUARANTINE], entity.quarantined)
+        for what, expected, found in (
+            ("rows accepted", outcome.rows_accepted, inserted),
+            ("rows quarantined", outcome.rows_quarantined, quarantined),
+        ):
+            if expected != found:
+                raise self._mismatch(entry, entity, what, expected, found)
+        self._check_totals(contract, [(entry, entity)])
+
+    def _check_totals(self, contract: Contract, loads: Sequence[tuple[LedgerEntry, EntityLoad]]) -> None:
+        """Sum what stands in the raw table for deliveries and compare with what the validation counted and summed.
+
+        They were just inserted, and their numbers lie beside each other.
+        """
+        columns = contract.decimal_columns
+        found = self._totals(contract, loads)
+        for entry, entity in loads:
+            outcome = entity.outcome
+            added_up = (
                 outcome.rows_accepted
                 + outcome.rows_quarantined
                 + outcome.rows_duplicate
-                + outcome.rows_excluded,
+                + outcome.rows_excluded
             )
-        }
-        columns: Columns = [*raw_column_types(contract), *entity.lost]
-        inserted = self._warehouse.insert(contract.raw_table, columns, entity.accepted)
-        counted["rows accepted"] = (outcome.rows_accepted, inserted)
-        quarantined = 0
-        if outcome.rows_quarantined:
-            columns = OPS_TABLES[QUARANTINE]
-            quarantined = self._warehouse.insert(QUARANTINE, columns, entity.quarantined)
-        counted["rows quarantined"] = (outcome.rows_quarantined, quarantined)
-        for what, (expected, found) in counted.items():
-            if expected != found:
-                raise self._mismatch(entry, entity, what, expected, found)
-        self._check_totals(entry, entity)
+            if outcome.rows_read != added_up:
+                raise self._mismatch(entry, entity, "rows read", outcome.rows_read, added_up)
+            count, *totals = found.get(entry.batch_id, (0, *(Decimal(0) for _ in columns)))
+            if count != outcome.rows_accepted:
+                raise self._mismatch(entry, entity, "rows in the table", outcome.rows_accepted, count)
+            for name, total in zip(columns, totals, strict=True):
+                expected = outcome.control_totals.get(name, Decimal(0))
+                if Decimal(total) != expected:
+                    raise self._mismatch(entry, entity, f"total of {name}", expected, total)
 
-    def _check_totals(self, entry: LedgerEntry, entity: EntityLoad) -> None:
-        """Sum what stands in the raw table for this batch and compare with what the validation summed."""
-        columns = entity.contract.decimal_columns
-        sums = "".join(f', coalesce(sum("{name}"), 0)' for name in columns)
-        found = self._warehouse.query(
-            f"select count(*){sums} from {entity.contract.raw_table}"
-            " where _load_sequence = ? and _batch_id = ?",
-            [entry.load_sequence, entry.batch_id],
-        ).rows[0]
-        if found[0] != entity.outcome.rows_accepted:
-            raise self._mismatch(entry, entity, "rows in the table", entity.outcome.rows_accepted, found[0])
-        for name, total in zip(columns, found[1:], strict=True):
-            expected = entity.outcome.control_totals.get(name, Decimal(0))
-            if Decimal(total) != expected:
-                raise self._mismatch(entry, entity, f"total of {name}", expected, total)
+    def _totals(
+        self, contract: Contract, loads: Sequence[tuple[LedgerEntry, EntityLoad]]
+    ) -> dict[str, tuple[Any, ...]]:
+        """Batch id → count and totals of its rows in the raw table."""
+        expected = {entry.batch_id: entity.outcome.rows_accepted for entry, entity in loads}
+        known = [entry.load_sequence or 0 for entry, _ in loads]
+        numbers = range(min(known), max(known) + 1)
+        inserted = self._warehouse.where_inserted(contract.raw_table, numbers)
+        found = self._sums(contract, list(expected), inserted)
+        if all(found.get(batch_id, (0,))[0] == count for batch_id, count in expected.items()):
+            return found
+        return self._sums(contract, list(expected), of_deliveries(numbers))
+
+    def _sums(self, contract: Contract, batch_ids: Sequence[str], where: str) -> dict[str, tuple[Any, ...]]:
+        table = contract.raw_table
+        sums = "".join(f', coalesce(sum("{name}"), 0)' for name in contract.decimal_columns)
+        if len(batch_ids) == 1:
+            # Grouping the rows of one large file would take as long as adding them up.
+            rows = self._warehouse.query(
+                f"select count(*){sums} from {table} where {where} and _batch_id = ?", batch_ids
+            ).rows
+            return {batch_ids[0]: rows[0]}
+        rows = self._warehouse.query(
+            f"select _batch_id, count(*){sums} from {table} where {where} group by _batch_id"
+        ).rows
+        return {str(batch_id): tuple(totals) for batch_id, *totals in rows}
 
     def _mismatch(
         self, entry: LedgerEntry, entity: EntityLoad, what: str, expected: object, found: object

@@ -222,7 +222,6 @@ def ensure_tables(warehouse: Warehouse, contracts: Iterable[Contract]) -> dict[s
             warehouse.execute(f"create schema if not exists {schema}")
     for statement in statements:
         warehouse.execute(statement)
-    warehouse.prepare([table for table in raw_tables if table not in present])
     lost = {
         table: frozenset(present.get(table, ())) - {name for name, _ in columns}
         for table, columns in raw_tables.items()

@@ -18,7 +18,15 @@ from pathlib import Path
 
 import duckdb
 
-from ingestion.bronze import checked_columns, connect_to_rewrite, repeats_path, rewrite_checked, written_whole
+from ingestion.bronze import (
+    ACCEPTED,
+    NO_DUPLICATE,
+    checked_columns,
+    connect_to_rewrite,
+    repeats_path,
+    rewrite_checked,
+    written_whole,
+)
 from ingestion.bronze_store import FolderBronze
 from ingestion.contract import Contract, ContractColumn
 from ingestion.engines.base import EntityOutcome
@@ -241,9 +249,8 @@ def _null_counts(
         return {}
     missing = ", ".join(f"count(*) - count({sql_name(name)})" for name in names)
     found = connection.execute(
-        f"select {missing} from read_parquet($checked, file_row_number = true) as rows"
-        " where _rule is null and not _excluded and not exists (select 1 from read_parquet($repeats) as repeats"
-        " where repeats.row_number = rows.file_row_number + 1 and repeats.kind = 'duplicate')",
+        f"select {missing} from read_parquet($checked, file_row_number = true) as checked"
+        f" where {ACCEPTED} and {NO_DUPLICATE}",
         {"checked": str(checked), "repeats": str(repeats_path(checked))},
     ).fetchone()
     return dict(zip(names, map(int, found or ()), strict=False))

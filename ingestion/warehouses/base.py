@@ -42,6 +42,11 @@ def is_lost_connection(message: str) -> bool:
     return any(words in message for words in LOST_CONNECTION)
 
 
+def of_deliveries(numbers: range) -> str:
+    """The condition for rows of deliveries whose numbers lie beside each other."""
+    return f"_load_sequence between {numbers[0]} and {numbers[-1]}"
+
+
 def on_conflict(key: Sequence[str], columns: Sequence[str]) -> str:
     """The clause by which an inserted row takes the place of the one with its key."""
     changed = ", ".join(f'"{name}" = excluded."{name}"' for name in columns if name not in key)
@@ -105,14 +110,28 @@ class Warehouse(Protocol):
             the number of rows; raises as `execute` does.
         """
 
+    def where_inserted(self, table: str, numbers: range) -> str:
+        """The cheapest condition that leads to the rows of the last `insert`.
+
+        Other rows may meet it too, and rows that went into gaps between older ones may not: count what it finds, and
+        search by the deliveries' numbers where that is too little.
+
+        Args:
+            table: into which they were inserted.
+            numbers: their `_load_sequence`.
+        """
+
+    def index_deliveries(self, tables: Sequence[str]) -> None:
+        """See that a search for a delivery's rows by its number skips what was committed of others.
+
+        To be called before such searches, and before the rows come where both are in one transaction.
+        """
+
     def transaction(self) -> AbstractContextManager[None]:
         """Everything inside commits together, or nothing does."""
 
     def column_type(self, definition: str) -> str:
         """A column's type (and constraint) in this database's words."""
-
-    def prepare(self, tables: Sequence[str]) -> None:
-        """What tables of rows need besides being there, such as indexes. Changes nothing that is there."""
 
     def close(self) -> None:
         """Let go of the database."""

@@ -9,7 +9,7 @@ import duckdb
 import pyarrow
 
 from ingestion.engines.base import Statement
-from ingestion.warehouses.base import Columns, MissingTableError, Table, on_conflict
+from ingestion.warehouses.base import Columns, MissingTableError, Table, of_deliveries, on_conflict
 from settings.errors import BusyError, NotFoundError
 from settings.home import Home
 from settings.memory import memory_limit
@@ -130,6 +130,13 @@ class DuckDBWarehouse:
         counted = done.fetchone()
         return int(counted[0]) if counted else 0
 
+    def where_inserted(self, table: str, numbers: range) -> str:  # noqa: ARG002 (the numbers lead there)
+        """See `Warehouse.where_inserted`."""
+        return of_deliveries(numbers)
+
+    def index_deliveries(self, tables: Sequence[str]) -> None:
+        """Nothing: every block of a table knows its smallest and greatest values."""
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """See `Warehouse.transaction`."""
@@ -146,9 +153,6 @@ class DuckDBWarehouse:
     def column_type(self, definition: str) -> str:
         """See `Warehouse.column_type`."""
         return definition
-
-    def prepare(self, tables: Sequence[str]) -> None:
-        """Nothing: every block of a table knows its smallest and greatest values."""
 
     def close(self) -> None:
         """See `Warehouse.close`."""

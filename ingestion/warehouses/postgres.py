@@ -1,16 +1,13 @@
 """A Postgres server as the warehouse. Where it is stands in the dbt profile.
 
 Rows go from the bronze files straight into the raw table, as Arrow batches over ADBC (binary COPY), inside the
-transaction that also writes the ledger: a staging table would write every row twice. The next batch is read while
-one is written, so that reading a file costs no time of its own.
+transaction that also writes the ledger: a staging table would write every row twice.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from decimal import Decimal
 from typing import Any
 
@@ -40,6 +37,7 @@ CONNECTION_SETTINGS = {
 }  # fmt: skip
 TYPES = {"varchar": "text", "double": "double precision"}
 ROWS_PER_BATCH = 20_000  # 4 MB of order lines; batches of 50,000 and more took the client more time
+BLOCKS_AHEAD = 64  # that a COPY adds to a table at once and may leave empty: the next one begins in them
 UNSUMMARISED_ROWS = 50_000  # that a look for a delivery reads beside its own: 10 ms
 # Any number, as long as every tillhouse takes the same: advisory locks are counted by database.
 WRITER_LOCK = 7_455_300_117
@@ -168,8 +166,12 @@ class PostgresWarehouse:
 
     def __init__(self, connection: dbapi.Connection) -> None:
         self._connection = connection
+        self._source: duckdb.DuckDBPyConnection | None = None
+        # Table → the first block in which its last insert may have begun.
+        self._begun_in: dict[str, int] = {}
         self._filled: set[str] = set()
-        self._unsummarised: Counter[str] = Counter()
+        # Table → rows that came since this connection had its blocks summarised.
+        self._unsummarised: dict[str, int] = {}
 
     def execute(self, sql: str, parameters: Sequence[object] = ()) -> None:
         """See `Warehouse.execute`."""
@@ -226,37 +228,57 @@ class PostgresWarehouse:
 
     def insert(self, table: str, columns: Columns, rows: Statement) -> int:
         """See `Warehouse.insert`. The binary COPY wants each value in the column's very type."""
-        if self._unsummarised[table] > UNSUMMARISED_ROWS:
-            self._summarise(table)
         schema, _, name = table.rpartition(".")
         names = ", ".join(f'"{column}"' for column, _ in columns)
         casts = ", ".join(
             f'cast("{column}" as {kind.split(" ", 1)[0]}) as "{column}"' for column, kind in columns
         )
-        with duckdb.connect() as source, self._cursor() as cursor:
-            source.execute("set TimeZone = 'UTC'")
-            source.execute(f"select {casts} from ({rows.sql}) as given({names})", dict(rows.parameters))
-            reader = source.to_arrow_reader(ROWS_PER_BATCH)
-            with closing(_read_ahead(reader)) as batches:
-                coming = pyarrow.RecordBatchReader.from_batches(reader.schema, batches)
-                count = int(cursor.adbc_ingest(name, coming, mode="append", db_schema_name=schema))
+        if self._source is None:
+            self._source = open_source()
+        self._begun_in[table] = self._first_open_block(table)
+        self._source.execute(f"select {casts} from ({rows.sql}) as given({names})", dict(rows.parameters))
+        coming = self._source.to_arrow_reader(ROWS_PER_BATCH)
+        with self._cursor() as cursor:
+            count = int(cursor.adbc_ingest(name, coming, mode="append", db_schema_name=schema))
         if count:
             self._filled.add(table)
+        if table in self._unsummarised:
             self._unsummarised[table] += count
         return count
 
-    def _summarise(self, table: str) -> None:
-        """Let the blocks that were filled tell their deliveries, so that a look for another one skips them.
+    def _first_open_block(self, table: str) -> int:
+        blocks = self.query(
+            "select pg_relation_size(to_regclass(?)) / current_setting('block_size')::int", [table]
+        ).rows[0][0]
+        return max(int(blocks or 0) - 1 - BLOCKS_AHEAD, 0)
 
-        Where blocks hold rows of an open transaction it takes seven times as long, so it waits until that has ended.
-        Who does not own the index may not do it, and loads all the same.
+    def where_inserted(self, table: str, numbers: range) -> str:  # noqa: ARG002 (blocks lead there)
+        """See `Warehouse.where_inserted`. Rows go behind the others, but where a vacuum has told of free space."""
+        return f"ctid >= '({self._begun_in[table]},0)'::tid"
+
+    def index_deliveries(self, tables: Sequence[str]) -> None:
+        """See `Warehouse.index_deliveries`: a few pages by table, which no first load pays for.
+
+        The server summarises new blocks when it vacuums, but a run does not wait for that. Where blocks hold rows of an
+        open transaction it takes seven times as long, so rows that are just being inserted are searched unsummarised.
+        Who does not own the table may not do it, and searches all the same.
         """
-        self.execute(
-            "select brin_summarize_new_values(oid) from pg_class"
-            " where oid = to_regclass(?) and pg_has_role(relowner, 'usage')",
-            [_delivery_index(table)],
-        )
-        self._unsummarised[table] = 0
+        for table in tables:
+            if table in self._unsummarised and self._unsummarised[table] <= UNSUMMARISED_ROWS:
+                continue
+            schema, _, name = _delivery_index(table).partition(".")
+            found = self.query(
+                "select to_regclass(?) is not null from pg_class"
+                " where oid = to_regclass(?) and pg_has_role(relowner, 'usage')",
+                [f"{schema}.{name}", table],
+            ).rows
+            if found == [(True,)]:
+                self.query("select brin_summarize_new_values(to_regclass(?))", [f"{schema}.{name}"])
+            elif found:
+                self.execute(
+                    f"create index {name} on {table} using brin (_load_sequence) with (pages_per_range = 32)"
+                )
+            self._unsummarised[table] = 0
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -276,6 +298,7 @@ class PostgresWarehouse:
             # The server rolls back what a lost connection leaves; the first error is the story.
             with suppress(adbc_driver_manager.Error):
                 session.rollback()
+            self._unsummarised.clear()
             raise
         finally:
             with suppress(adbc_driver_manager.Error):
@@ -286,21 +309,13 @@ class PostgresWarehouse:
         kind, _, constraint = definition.partition(" ")
         return f"{TYPES.get(kind, kind)} {constraint}".strip()
 
-    def prepare(self, tables: Sequence[str]) -> None:
-        """Index the raw tables by delivery: a few pages, kept at no cost to speak of, where a whole scan would be."""
-        for table in tables:
-            _, _, name = _delivery_index(table).partition(".")
-            self.execute(
-                f"create index if not exists {name} on {table} using brin (_load_sequence)"
-                " with (pages_per_range = 32)"
-            )
-
     def close(self) -> None:
         """Let the planner know of the rows that came, then let go of the server."""
         with suppress(StatementError, UnavailableError):
             for table in sorted(self._filled):
-                self._summarise(table)
                 self.execute(f"analyze {table}")
+        if self._source is not None:
+            self._source.close()
         with suppress(adbc_driver_manager.Error):
             self._connection.close()
 
@@ -331,6 +346,16 @@ class PostgresWarehouse:
             raise StatementError(f"{_first_line(error)} [{state}]") from error
 
 
+def open_source() -> duckdb.DuckDBPyConnection:
+    """What reads bronze for a server. Close it again.
+
+    One thread: the server and the driver that makes its COPY have the processor's others.
+    """
+    source = duckdb.connect(config={"threads": 1})
+    source.execute("set TimeZone = 'UTC'")
+    return source
+
+
 def connection_text(settings: dict[str, str]) -> str:
     """`name='value' …` as libpq reads it. What is left out libpq takes from PGPASSWORD, ~/.pgpass and the like."""
     parts = {
@@ -344,15 +369,6 @@ def _delivery_index(table: str) -> str:
     """The name of the index by delivery, in the table's schema."""
     schema, _, _ = table.rpartition(".")
     return f"{schema}.{table.replace('.', '_')}_by_delivery"
-
-
-def _read_ahead(reader: pyarrow.RecordBatchReader) -> Generator[pyarrow.RecordBatch, None, None]:
-    """The batches of a reader, each read while the one before it is used. Close it before the reader's source."""
-    with ThreadPoolExecutor(max_workers=1) as thread:
-        coming = thread.submit(next, reader, None)
-        while (batch := coming.result()) is not None:
-            coming = thread.submit(next, reader, None)
-            yield batch
 
 
 def _numbered(sql: str, count: int) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ from ingestion.loader import WarehouseLoader
 from ingestion.operations import QuarantineFilter
 from ingestion.service import IngestionService
 from ingestion.warehouses import only_writer, open_warehouse, postgres
-from ingestion.warehouses.base import Columns, MissingTableError, StatementError
+from ingestion.warehouses.base import Columns, MissingTableError, StatementError, Warehouse, of_deliveries
 from ingestion.warehouses.postgres import open_postgres
 from sample_data.generator import generate
 from sample_data.plan import SamplePlan
@@ -309,42 +308,111 @@ def test_a_file_that_cannot_be_read_to_its_end_leaves_nothing(
     monkeypatch.setattr(postgres, "ROWS_PER_BATCH", 2_048)
     broken = f"case when i = {bad} then error('page is damaged') else i end"
     rows = Statement(f"select {broken}, 'word' from range(9000) as r(i)", {})
-    threads = threading.active_count()
     with closing(open_warehouse("postgres", twins.server.home)) as warehouse:
         warehouse.execute("create table public.numbers (n bigint, word text)")
         with pytest.raises((StatementError, duckdb.Error), match="page is damaged"), warehouse.transaction():
             warehouse.insert("public.numbers", NUMBERS, rows)
-        assert threading.active_count() == threads
         assert warehouse.query("select count(*) from public.numbers").rows == [(0,)]
 
 
-def test_a_look_for_a_delivery_reads_its_blocks_before_there_are_statistics(
+ROWS_OF_A_DELIVERY = 20_000
+LINES: Columns = [("_load_sequence", "bigint"), ("filler", "varchar")]
+
+
+@pytest.fixture
+def lines(
     postgres_database: PostgresDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Many files in one first load: none may be looked for in the rows of all the others."""
+) -> Iterator[Warehouse]:
+    """A server with a table of rows by delivery, of which the planner knows nothing."""
     for name, value in postgres_database.environment.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(postgres, "UNSUMMARISED_ROWS", 0)
-    each, deliveries = 20_000, 5
-    columns: Columns = [("_load_sequence", "bigint"), ("filler", "varchar")]
     with closing(open_warehouse("postgres", Home(tmp_path))) as warehouse:
         warehouse.execute("create schema raw")
         warehouse.execute("create table raw.lines (_load_sequence bigint, filler text)")
         warehouse.execute("alter table raw.lines set (autovacuum_enabled = off)")
-        warehouse.prepare(["raw.lines"])
-        for number in range(1, deliveries + 1):
-            with warehouse.transaction():
-                rows = f"select {number}, repeat('x', 200) from range({each})"
-                assert warehouse.insert("raw.lines", columns, Statement(rows, {})) == each
-                found = warehouse.query(
-                    "explain (analyze, format json) select count(*) from raw.lines where _load_sequence = ?",
-                    [number],
-                ).rows
-        ((plan,),) = found
-        scan = next(node for node in nodes_of(plan) if node["Node Type"] == "Bitmap Heap Scan")
-        assert scan["Actual Rows"] * scan["Actual Loops"] == each
-        # Those that share its first block, told for each process on average.
-        assert scan["Rows Removed by Index Recheck"] * scan["Actual Loops"] < each
+        yield warehouse
+
+
+def insert_delivery(warehouse: Warehouse, number: int) -> None:
+    rows = f"select {number}, repeat('x', 200) from range({ROWS_OF_A_DELIVERY})"
+    assert warehouse.insert("raw.lines", LINES, Statement(rows, {})) == ROWS_OF_A_DELIVERY
+
+
+def scan_of(warehouse: Warehouse, number: int, condition: str = "true") -> dict[str, Any]:
+    """The scan of raw.lines, with the rows that it took and that it read for nothing."""
+    ((plan,),) = warehouse.query(
+        "explain (analyze, format json) select count(*) from raw.lines"
+        f" where _load_sequence = ? and {condition}",
+        [number],
+    ).rows
+    return next(node for node in nodes_of(plan) if node.get("Relation Name") == "lines")
+
+
+def test_what_was_just_inserted_is_found_without_the_rows_before_it(lines: Warehouse) -> None:
+    """Many files in one first load: none may be looked for in the rows of all the others."""
+    for number in range(1, 6):
+        with lines.transaction():
+            insert_delivery(lines, number)
+            inserted = lines.where_inserted("raw.lines", range(number, number + 1))
+            scan = scan_of(lines, number, inserted)
+            assert scan["Node Type"] == "Tid Range Scan"
+            assert scan["Actual Rows"] == ROWS_OF_A_DELIVERY
+            # Those in the blocks that the COPY before it laid in ahead.
+            assert scan["Rows Removed by Filter"] < ROWS_OF_A_DELIVERY / 2
+
+
+def test_a_search_for_a_delivery_reads_its_blocks_before_there_are_statistics(
+    lines: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres, "UNSUMMARISED_ROWS", 0)
+    insert_delivery(lines, 1)
+    for number in range(2, 6):
+        with lines.transaction():
+            lines.index_deliveries(["raw.lines"])
+            insert_delivery(lines, number)
+            scan = scan_of(lines, number)
+            assert scan["Node Type"] == "Bitmap Heap Scan"
+            assert scan["Actual Rows"] * scan["Actual Loops"] == ROWS_OF_A_DELIVERY
+            # Those that share its first block, told for each process on average.
+            assert scan["Rows Removed by Index Recheck"] * scan["Actual Loops"] < ROWS_OF_A_DELIVERY
+
+
+def test_rows_that_a_vacuum_left_room_for_are_found_by_their_number(
+    lines: Warehouse, postgres_database: PostgresDatabase
+) -> None:
+    for number in range(1, 4):
+        insert_delivery(lines, number)
+    lines.execute("delete from raw.lines where _load_sequence = 1")
+    postgres_database.execute("vacuum raw.lines")
+    insert_delivery(lines, 4)
+    counted = "select count(*) from raw.lines where _load_sequence = 4 and "
+    assert (
+        lines.query(counted + lines.where_inserted("raw.lines", range(4, 5))).rows[0][0] < ROWS_OF_A_DELIVERY
+    )
+    assert lines.query(counted + of_deliveries(range(4, 5))).rows == [(ROWS_OF_A_DELIVERY,)]
+
+
+@pytest.mark.parametrize("files", [1, 3])
+def test_a_load_whose_rows_lie_apart_is_counted_all_the_same(
+    twins: Twins, monkeypatch: pytest.MonkeyPatch, files: int
+) -> None:
+    monkeypatch.setattr(postgres.PostgresWarehouse, "where_inserted", lambda *_: "false")
+    for number in range(files):
+        twins.deliver(f"{number}.csv", orders(range(10 * number, 10 * number + 4)))
+    twins.run("run-1")
+    assert len(twins.rows("postgres")["raw.store_orders"]) == 4 * files
+    twins.assert_equal()
+
+
+def test_an_index_that_was_rolled_back_is_made_again(lines: Warehouse) -> None:
+    with pytest.raises(StatementError), lines.transaction():  # noqa: PT012 (the first statement passes)
+        lines.index_deliveries(["raw.lines"])
+        lines.execute("select 1 / 0")
+    indexes = "select count(*) from pg_indexes where tablename = 'lines'"
+    assert lines.query(indexes).rows == [(0,)]
+    for _ in range(2):
+        lines.index_deliveries(["raw.lines"])
+        assert lines.query(indexes).rows == [(1,)]
 
 
 def nodes_of(plan: Any) -> Iterator[dict[str, Any]]:
