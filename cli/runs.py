@@ -16,6 +16,7 @@ from cli.progress import progress
 from cli.rendering import counted, read_date, say, show_table
 from settings.errors import ExitCode, UsageError
 from settings.home import PROJECT_ROOT, Home
+from settings.memory import look_for_garbage_rarely
 
 if TYPE_CHECKING:
     from orchestration.run import RunOutcome
@@ -165,6 +166,7 @@ def _run(
     started = time.monotonic()
     with progress() as tell:
         tell("reading the project")
+        look_for_garbage_rarely()
         from orchestration.run import run_daily
 
         outcome = run_daily(

@@ -21,6 +21,7 @@ from typing import Any
 from ingestion.warehouses.base import is_lost_connection
 from settings.errors import BuildFailedError, ConfigurationError, UnavailableError
 from settings.home import HOME_VARIABLE, PROJECT_ROOT, Home
+from settings.memory import look_for_garbage_rarely
 from settings.profile import profiles_directory
 
 CURRENCY_VARIABLE = "TILLHOUSE_REPORTING_CURRENCY"  # read by the macro reporting_currency
@@ -268,6 +269,7 @@ class DbtRunner:
                 file.replace(folder / file.name)
 
     def _invoke(self, command: str, *, manifest: Any, select: tuple[str, ...] = ()) -> Any:
+        look_for_garbage_rarely()
         from dbt.cli.main import dbtRunner
 
         self.settings.home.ensure()

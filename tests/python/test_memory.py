@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from contextlib import closing
 from pathlib import Path
 
@@ -10,7 +11,13 @@ import pytest
 from ingestion.warehouses import open_warehouse
 from settings.errors import ConfigurationError
 from settings.home import Home
-from settings.memory import DEFAULT_MEMORY, MEMORY_VARIABLE, memory_limit
+from settings.memory import (
+    DEFAULT_MEMORY,
+    GARBAGE_THRESHOLDS,
+    MEMORY_VARIABLE,
+    look_for_garbage_rarely,
+    memory_limit,
+)
 
 
 @pytest.mark.parametrize(
@@ -55,3 +62,23 @@ def test_a_limit_that_is_none_opens_nothing(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(ConfigurationError, match=MEMORY_VARIABLE):
         open_warehouse("duckdb", Home(tmp_path))
     assert not Home(tmp_path).warehouse.exists()
+
+
+def test_a_run_looks_for_garbage_rarely_and_still_finds_it() -> None:
+    class Circle:
+        freed = 0
+
+        def __init__(self) -> None:
+            self.itself = self
+
+        def __del__(self) -> None:
+            Circle.freed += 1
+
+    former = gc.get_threshold()
+    try:
+        look_for_garbage_rarely()
+        for _ in range(2 * GARBAGE_THRESHOLDS[0]):
+            Circle()
+    finally:
+        gc.set_threshold(*former)
+    assert Circle.freed >= GARBAGE_THRESHOLDS[0]
