@@ -155,7 +155,7 @@ def straight(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[tuple[A
         (WrittenTogether, "finish", False),
         (WarehouseLoader, "load_together", True),
         (WarehouseLoader, "load_together", False),
-        (WarehouseLoader, "_check_all_totals", False),
+        (WarehouseLoader, "_check_totals", False),
         (Ledger, "record_attempts", False),
         (small_files, "result_of", True),
     ],
