@@ -56,15 +56,31 @@ store_orders as (
 
 ),
 
-store_lines as (
+-- Each reads the lines by itself: what is read in several places would be collected whole.
+store_lines_without_order as (
 
     select
-        order_id,
-        line_id,
-        product_id,
-        _feed as feed,
-        _batch_id as batch_id
-    from {{ ref('stg_store__order_items') }}
+        lines.order_id,
+        lines._feed as feed,
+        lines._batch_id as batch_id
+    from {{ ref('stg_store__order_items') }} as lines
+    inner join lines_without_order
+        on
+            lines.order_id = lines_without_order.order_id
+            and lines.line_id = lines_without_order.line_id
+
+),
+
+store_lines_without_product as (
+
+    select
+        lines.product_id,
+        lines._feed as feed,
+        lines._batch_id as batch_id
+    from {{ ref('stg_store__order_items') }} as lines
+    left join products
+        on lines.product_id = products.product_id
+    where products.product_id is null
 
 ),
 
@@ -79,7 +95,7 @@ payments as (
 
 ),
 
-returns as (
+returns_without_line as (
 
     select
         returned.order_id,
@@ -89,6 +105,11 @@ returns as (
     from {{ ref('stg_store__returns') }} as returned
     inner join returns_without_order
         on returned.return_id = returns_without_order.return_id
+    left join {{ ref('stg_store__order_items') }} as lines
+        on
+            returned.order_id = lines.order_id
+            and returned.line_id = lines.line_id
+    where lines.order_id is null
 
 ),
 
@@ -120,15 +141,11 @@ orphans as (
         'store' as source_system,
         'store.order_items' as entity,
         'line_without_order' as orphan_type,
-        store_lines.order_id as missing_parent_id,
-        store_lines.feed,
-        store_lines.batch_id,
+        order_id as missing_parent_id,
+        feed,
+        batch_id,
         1 as orphan_rows
-    from store_lines
-    inner join lines_without_order
-        on
-            store_lines.order_id = lines_without_order.order_id
-            and store_lines.line_id = lines_without_order.line_id
+    from store_lines_without_order
 
     union all
 
@@ -136,14 +153,11 @@ orphans as (
         'store' as source_system,
         'store.order_items' as entity,
         'line_without_product' as orphan_type,
-        store_lines.product_id as missing_parent_id,
-        store_lines.feed,
-        store_lines.batch_id,
+        product_id as missing_parent_id,
+        feed,
+        batch_id,
         1 as orphan_rows
-    from store_lines
-    left join products
-        on store_lines.product_id = products.product_id
-    where products.product_id is null
+    from store_lines_without_product
 
     union all
 
@@ -179,16 +193,11 @@ orphans as (
         'store' as source_system,
         'store.returns' as entity,
         'return_without_line' as orphan_type,
-        returns.order_id || ' / ' || returns.line_id as missing_parent_id,
-        returns.feed,
-        returns.batch_id,
+        order_id || ' / ' || line_id as missing_parent_id,
+        feed,
+        batch_id,
         1 as orphan_rows
-    from returns
-    left join store_lines
-        on
-            returns.order_id = store_lines.order_id
-            and returns.line_id = store_lines.line_id
-    where store_lines.order_id is null
+    from returns_without_line
 
     union all
 

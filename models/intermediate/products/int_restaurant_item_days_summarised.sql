@@ -26,16 +26,21 @@ with orders as (
 
 ),
 
-lines as (
+-- Joined once: lines that are read in two places would be collected whole.
+sold_lines as (
 
     select
-        source_system,
-        order_id,
-        line_id,
-        item_name,
-        category,
-        ordered_at
-    from {{ ref('stg_restaurant__order_items') }}
+        lines.source_system,
+        lines.order_id,
+        lines.line_id,
+        lines.item_name,
+        lines.category,
+        lines.ordered_at,
+        orders.ordered_at as sold_at,
+        orders.order_date
+    from {{ ref('stg_restaurant__order_items') }} as lines
+    inner join orders
+        on lines.order_id = orders.order_id
 
 ),
 
@@ -43,18 +48,16 @@ lines as (
 days as (
 
     select
-        lines.source_system,
-        lines.item_name,
-        min(orders.ordered_at) as first_sold_at,
-        max(lines.ordered_at) as last_sold_at,
-        orders.order_date
-    from lines
-    inner join orders
-        on lines.order_id = orders.order_id
+        source_system,
+        item_name,
+        min(sold_at) as first_sold_at,
+        max(ordered_at) as last_sold_at,
+        order_date
+    from sold_lines
     group by
-        lines.source_system,
-        lines.item_name,
-        orders.order_date
+        source_system,
+        item_name,
+        order_date
 
 ),
 
@@ -64,25 +67,22 @@ last_lines as (
     select
         days.source_system,
         days.item_name,
-        lines.order_id,
-        lines.line_id,
-        lines.category,
+        sold_lines.order_id,
+        sold_lines.line_id,
+        sold_lines.category,
         days.first_sold_at,
         days.last_sold_at,
         days.order_date,
         row_number() over (
             partition by days.order_date, days.item_name
-            order by {{ text_order('lines.order_id') }} desc, {{ text_order('lines.line_id') }} desc
+            order by {{ text_order('sold_lines.order_id') }} desc, {{ text_order('sold_lines.line_id') }} desc
         ) as recency
     from days
-    inner join lines
+    inner join sold_lines
         on
-            days.item_name = lines.item_name
-            and days.last_sold_at = lines.ordered_at
-    inner join orders
-        on
-            lines.order_id = orders.order_id
-            and days.order_date = orders.order_date
+            days.item_name = sold_lines.item_name
+            and days.order_date = sold_lines.order_date
+            and days.last_sold_at = sold_lines.ordered_at
 
 )
 
