@@ -166,7 +166,7 @@ def _run(
     started = time.monotonic()
     with progress() as tell:
         tell("reading the project")
-        look_for_garbage_rarely()
+        look_for_garbage_rarely()  # importing Dagster takes a tenth less of its time so
         from orchestration.run import run_daily
 
         outcome = run_daily(

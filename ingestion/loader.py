@@ -28,7 +28,7 @@ from ingestion.ops_schema import (
 )
 from ingestion.suppression import ERASED_ROW, ERASED_VALUE, Suppression, cut_columns
 from ingestion.warehouses import open_warehouse
-from ingestion.warehouses.base import Columns, Warehouse, of_deliveries
+from ingestion.warehouses.base import Columns, Warehouse
 from settings.crash_points import crash_point
 from settings.errors import TillhouseError
 from settings.home import Home
@@ -215,15 +215,17 @@ class WarehouseLoader:
                 for entity in batch.entities
                 if entity.contract.entity == contract.entity
             ]
-            self._warehouse.insert(contract.raw_table, raw_column_types(contract), together.accepted)
+            inserted = self._warehouse.insert(
+                contract.raw_table, raw_column_types(contract), together.accepted
+            )
             quarantined = sum(entity.outcome.rows_quarantined for _, entity in loads)
             if quarantined:
-                found = self._warehouse.insert(QUARANTINE, OPS_TABLES[QUARANTINE], together.quarantined)
+                found = self._warehouse.insert(QUARANTINE, OPS_TABLES[QUARANTINE], together.quarantined).rows
                 if found != quarantined:
                     raise self._mismatch(
                         *loads[0], "rows quarantined with those beside it", quarantined, found
                     )
-            self._check_totals(contract, loads)
+            self._check_totals(contract, loads, inserted.where)
             self._changes.name_rows_together(entries, contract)
         self._warehouse.insert_rows(
             LOAD_ENTITY_COUNTS,
@@ -384,22 +386,26 @@ class WarehouseLoader:
         inserted = self._warehouse.insert(contract.raw_table, columns, entity.accepted)
         quarantined = 0
         if outcome.rows_quarantined:
-            quarantined = self._warehouse.insert(QUARANTINE, OPS_TABLES[QUARANTINE], entity.quarantined)
+            quarantined = self._warehouse.insert(QUARANTINE, OPS_TABLES[QUARANTINE], entity.quarantined).rows
         for what, expected, found in (
-            ("rows accepted", outcome.rows_accepted, inserted),
+            ("rows accepted", outcome.rows_accepted, inserted.rows),
             ("rows quarantined", outcome.rows_quarantined, quarantined),
         ):
             if expected != found:
                 raise self._mismatch(entry, entity, what, expected, found)
-        self._check_totals(contract, [(entry, entity)])
+        self._check_totals(contract, [(entry, entity)], inserted.where)
 
-    def _check_totals(self, contract: Contract, loads: Sequence[tuple[LedgerEntry, EntityLoad]]) -> None:
+    def _check_totals(
+        self, contract: Contract, loads: Sequence[tuple[LedgerEntry, EntityLoad]], inserted: str
+    ) -> None:
         """Sum what stands in the raw table for deliveries and compare with what the validation counted and summed.
 
-        They were just inserted, and their numbers lie beside each other.
+        Args:
+            loads: just inserted; their numbers lie beside each other.
+            inserted: the condition that leads to their rows.
         """
         columns = contract.decimal_columns
-        found = self._totals(contract, loads)
+        found = self._totals(contract, loads, inserted)
         for entry, entity in loads:
             outcome = entity.outcome
             added_up = (
@@ -419,17 +425,16 @@ class WarehouseLoader:
                     raise self._mismatch(entry, entity, f"total of {name}", expected, total)
 
     def _totals(
-        self, contract: Contract, loads: Sequence[tuple[LedgerEntry, EntityLoad]]
+        self, contract: Contract, loads: Sequence[tuple[LedgerEntry, EntityLoad]], inserted: str
     ) -> dict[str, tuple[Any, ...]]:
         """Batch id → count and totals of its rows in the raw table."""
         expected = {entry.batch_id: entity.outcome.rows_accepted for entry, entity in loads}
-        known = [entry.load_sequence or 0 for entry, _ in loads]
-        numbers = range(min(known), max(known) + 1)
-        inserted = self._warehouse.where_inserted(contract.raw_table, numbers)
-        found = self._sums(contract, list(expected), inserted)
+        numbers = [entry.load_sequence or 0 for entry, _ in loads]
+        deliveries = f"_load_sequence between {min(numbers)} and {max(numbers)}"
+        found = self._sums(contract, list(expected), f"{inserted} and {deliveries}")
         if all(found.get(batch_id, (0,))[0] == count for batch_id, count in expected.items()):
             return found
-        return self._sums(contract, list(expected), of_deliveries(numbers))
+        return self._sums(contract, list(expected), deliveries)
 
     def _sums(self, contract: Contract, batch_ids: Sequence[str], where: str) -> dict[str, tuple[Any, ...]]:
         table = contract.raw_table

@@ -42,16 +42,25 @@ def is_lost_connection(message: str) -> bool:
     return any(words in message for words in LOST_CONNECTION)
 
 
-def of_deliveries(numbers: range) -> str:
-    """The condition for rows of deliveries whose numbers lie beside each other."""
-    return f"_load_sequence between {numbers[0]} and {numbers[-1]}"
-
-
 def on_conflict(key: Sequence[str], columns: Sequence[str]) -> str:
     """The clause by which an inserted row takes the place of the one with its key."""
     changed = ", ".join(f'"{name}" = excluded."{name}"' for name in columns if name not in key)
     named = ", ".join(f'"{name}"' for name in key)
     return f"on conflict ({named}) do update set {changed}"
+
+
+@dataclass(frozen=True)
+class Inserted:
+    """What an insert wrote.
+
+    Attributes:
+        rows: how many.
+        where: a condition that leads to them cheaply. Other rows may meet it too, and rows that went into gaps between
+            older ones may not: count what it finds, and search without it where that is too little.
+    """
+
+    rows: int
+    where: str = "true"
 
 
 class StatementError(Exception):
@@ -100,25 +109,14 @@ class Warehouse(Protocol):
     ) -> AbstractContextManager[pyarrow.RecordBatchReader]:
         """The rows of a query as Arrow batches, which are read inside the context; raises as `query` does."""
 
-    def insert(self, table: str, columns: Columns, rows: Statement) -> int:
+    def insert(self, table: str, columns: Columns, rows: Statement) -> Inserted:
         """Insert what a statement in DuckDB's dialect gives, in the order of these columns.
 
         Args:
             columns: names and types of the table's columns that are filled.
 
         Returns:
-            the number of rows; raises as `execute` does.
-        """
-
-    def where_inserted(self, table: str, numbers: range) -> str:
-        """The cheapest condition that leads to the rows of the last `insert`.
-
-        Other rows may meet it too, and rows that went into gaps between older ones may not: count what it finds, and
-        search by the deliveries' numbers where that is too little.
-
-        Args:
-            table: into which they were inserted.
-            numbers: their `_load_sequence`.
+            how many rows came, and where they are; raises as `execute` does.
         """
 
     def index_deliveries(self, tables: Sequence[str]) -> None:

@@ -9,7 +9,7 @@ import duckdb
 import pyarrow
 
 from ingestion.engines.base import Statement
-from ingestion.warehouses.base import Columns, MissingTableError, Table, of_deliveries, on_conflict
+from ingestion.warehouses.base import Columns, Inserted, MissingTableError, Table, on_conflict
 from settings.errors import BusyError, NotFoundError
 from settings.home import Home
 from settings.memory import memory_limit
@@ -123,16 +123,12 @@ class DuckDBWarehouse:
         except duckdb.CatalogException as error:
             raise MissingTableError(str(error)) from error
 
-    def insert(self, table: str, columns: Columns, rows: Statement) -> int:
-        """See `Warehouse.insert`."""
+    def insert(self, table: str, columns: Columns, rows: Statement) -> Inserted:
+        """See `Warehouse.insert`. A delivery's number leads to its rows: blocks know which they hold."""
         names = ", ".join(f'"{name}"' for name, _ in columns)
         done = self._connection.execute(f"insert into {table} ({names}) {rows.sql}", dict(rows.parameters))
         counted = done.fetchone()
-        return int(counted[0]) if counted else 0
-
-    def where_inserted(self, table: str, numbers: range) -> str:  # noqa: ARG002 (the numbers lead there)
-        """See `Warehouse.where_inserted`."""
-        return of_deliveries(numbers)
+        return Inserted(int(counted[0]) if counted else 0)
 
     def index_deliveries(self, tables: Sequence[str]) -> None:
         """Nothing: every block of a table knows its smallest and greatest values."""

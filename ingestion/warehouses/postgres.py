@@ -19,6 +19,7 @@ from adbc_driver_postgresql import dbapi
 from ingestion.engines.base import Statement
 from ingestion.warehouses.base import (
     Columns,
+    Inserted,
     MissingTableError,
     StatementError,
     Table,
@@ -167,8 +168,6 @@ class PostgresWarehouse:
     def __init__(self, connection: dbapi.Connection) -> None:
         self._connection = connection
         self._source: duckdb.DuckDBPyConnection | None = None
-        # Table → the first block in which its last insert may have begun.
-        self._begun_in: dict[str, int] = {}
         self._filled: set[str] = set()
         # Table → rows that came since this connection had its blocks summarised.
         self._unsummarised: dict[str, int] = {}
@@ -226,8 +225,11 @@ class PostgresWarehouse:
             cursor.execute(_numbered(sql, len(parameters)), list(parameters) or None)
             yield cursor.fetch_record_batch()
 
-    def insert(self, table: str, columns: Columns, rows: Statement) -> int:
-        """See `Warehouse.insert`. The binary COPY wants each value in the column's very type."""
+    def insert(self, table: str, columns: Columns, rows: Statement) -> Inserted:
+        """See `Warehouse.insert`. The binary COPY wants each value in the column's very type.
+
+        Rows go behind the others, but where a vacuum has told of free space.
+        """
         schema, _, name = table.rpartition(".")
         names = ", ".join(f'"{column}"' for column, _ in columns)
         casts = ", ".join(
@@ -235,7 +237,7 @@ class PostgresWarehouse:
         )
         if self._source is None:
             self._source = open_source()
-        self._begun_in[table] = self._first_open_block(table)
+        begun_in = self._first_open_block(table)
         self._source.execute(f"select {casts} from ({rows.sql}) as given({names})", dict(rows.parameters))
         coming = self._source.to_arrow_reader(ROWS_PER_BATCH)
         with self._cursor() as cursor:
@@ -244,17 +246,14 @@ class PostgresWarehouse:
             self._filled.add(table)
         if table in self._unsummarised:
             self._unsummarised[table] += count
-        return count
+        return Inserted(count, f"ctid >= '({begun_in},0)'::tid")
 
     def _first_open_block(self, table: str) -> int:
+        """The first block in which the next insert may begin."""
         blocks = self.query(
             "select pg_relation_size(to_regclass(?)) / current_setting('block_size')::int", [table]
         ).rows[0][0]
         return max(int(blocks or 0) - 1 - BLOCKS_AHEAD, 0)
-
-    def where_inserted(self, table: str, numbers: range) -> str:  # noqa: ARG002 (blocks lead there)
-        """See `Warehouse.where_inserted`. Rows go behind the others, but where a vacuum has told of free space."""
-        return f"ctid >= '({self._begun_in[table]},0)'::tid"
 
     def index_deliveries(self, tables: Sequence[str]) -> None:
         """See `Warehouse.index_deliveries`: a few pages by table, which no first load pays for.
