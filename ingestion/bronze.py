@@ -278,7 +278,7 @@ def accepted_rows(contract: Contract, checked: Path, lineage: Lineage, lost: Seq
     if count_rows(repeats_path(checked)):
         parameters["repeats"] = str(repeats_path(checked))
         sql += f" and {NO_DUPLICATE}"
-    return Statement(sql, parameters)
+    return Statement(sql, parameters, {f"_{name}": name for name in LINEAGE_NAMES})
 
 
 def _value_of(contract: Contract, column: ContractColumn, kind: str | None) -> str:

@@ -396,13 +396,13 @@ class WarehouseLoader:
         self._check_totals(contract, [(entry, entity)], inserted.where)
 
     def _check_totals(
-        self, contract: Contract, loads: Sequence[tuple[LedgerEntry, EntityLoad]], inserted: str
+        self, contract: Contract, loads: Sequence[tuple[LedgerEntry, EntityLoad]], inserted: str | None
     ) -> None:
         """Sum what stands in the raw table for deliveries and compare with what the validation counted and summed.
 
         Args:
             loads: just inserted; their numbers lie beside each other.
-            inserted: the condition that leads to their rows.
+            inserted: the condition that only their rows meet, where there is one.
         """
         columns = contract.decimal_columns
         found = self._totals(contract, loads, inserted)
@@ -425,29 +425,28 @@ class WarehouseLoader:
                     raise self._mismatch(entry, entity, f"total of {name}", expected, total)
 
     def _totals(
-        self, contract: Contract, loads: Sequence[tuple[LedgerEntry, EntityLoad]], inserted: str
+        self, contract: Contract, loads: Sequence[tuple[LedgerEntry, EntityLoad]], inserted: str | None
     ) -> dict[str, tuple[Any, ...]]:
         """Batch id → count and totals of its rows in the raw table."""
         expected = {entry.batch_id: entity.outcome.rows_accepted for entry, entity in loads}
+        if inserted is not None:
+            found = self._sums(contract, list(expected), inserted)
+            if all(found.get(batch_id, (0,))[0] == count for batch_id, count in expected.items()):
+                return found
+        # The numbers let the scan skip the blocks of other deliveries.
         numbers = [entry.load_sequence or 0 for entry, _ in loads]
-        deliveries = f"_load_sequence between {min(numbers)} and {max(numbers)}"
-        found = self._sums(contract, list(expected), f"{inserted} and {deliveries}")
-        if all(found.get(batch_id, (0,))[0] == count for batch_id, count in expected.items()):
-            return found
-        return self._sums(contract, list(expected), deliveries)
+        known = ", ".join(_quoted_text(batch_id) for batch_id in expected)
+        where = f"_load_sequence between {min(numbers)} and {max(numbers)} and _batch_id in ({known})"
+        return self._sums(contract, list(expected), where)
 
     def _sums(self, contract: Contract, batch_ids: Sequence[str], where: str) -> dict[str, tuple[Any, ...]]:
-        table = contract.raw_table
+        """Batch id → count and totals of the rows that meet a condition, which only rows of these batches do."""
         sums = "".join(f', coalesce(sum("{name}"), 0)' for name in contract.decimal_columns)
+        found = f"count(*){sums} from {contract.raw_table} where {where}"
         if len(batch_ids) == 1:
             # Grouping the rows of one large file would take as long as adding them up.
-            rows = self._warehouse.query(
-                f"select count(*){sums} from {table} where {where} and _batch_id = ?", batch_ids
-            ).rows
-            return {batch_ids[0]: rows[0]}
-        rows = self._warehouse.query(
-            f"select _batch_id, count(*){sums} from {table} where {where} group by _batch_id"
-        ).rows
+            return {batch_ids[0]: self._warehouse.query(f"select {found}").rows[0]}
+        rows = self._warehouse.query(f"select _batch_id, {found} group by _batch_id").rows
         return {str(batch_id): tuple(totals) for batch_id, *totals in rows}
 
     def _mismatch(

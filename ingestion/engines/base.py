@@ -151,7 +151,12 @@ class EngineForManyFiles(Protocol):
 
 @dataclass(frozen=True)
 class Statement:
-    """SQL in DuckDB's dialect and its named parameters: `connection.execute(sql, parameters)`."""
+    """SQL in DuckDB's dialect and its named parameters: `connection.execute(sql, parameters)`.
+
+    Attributes:
+        constants: columns that the SQL fills with one and the same parameter in every row → that parameter's name.
+    """
 
     sql: str
     parameters: Mapping[str, object]
+    constants: Mapping[str, str] = field(default_factory=dict)

@@ -55,12 +55,13 @@ class Inserted:
 
     Attributes:
         rows: how many.
-        where: a condition that leads to them cheaply. Other rows may meet it too, and rows that went into gaps between
-            older ones may not: count what it finds, and search without it where that is too little.
+        where: a condition that only they meet, for the rest of the transaction, and that leads to them cheaply; None
+            where no such is known. Those that went into gaps between older rows do not meet it: count what it finds,
+            and search without it where that is too little.
     """
 
     rows: int
-    where: str = "true"
+    where: str | None = None
 
 
 class StatementError(Exception):

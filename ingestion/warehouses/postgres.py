@@ -6,7 +6,7 @@ transaction that also writes the ledger: a staging table would write every row t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from decimal import Decimal
 from typing import Any
@@ -37,7 +37,7 @@ CONNECTION_SETTINGS = {
     "application_name": "application_name",
 }  # fmt: skip
 TYPES = {"varchar": "text", "double": "double precision"}
-ROWS_PER_BATCH = 20_000  # 4 MB of order lines; batches of 50,000 and more took the client more time
+ROWS_PER_BATCH = 4_096  # 1 MB of order lines: the server writes one while the client makes the next
 BLOCKS_AHEAD = 64  # that a COPY adds to a table at once and may leave empty: the next one begins in them
 UNSUMMARISED_ROWS = 50_000  # that a look for a delivery reads beside its own: 10 ms
 # Any number, as long as every tillhouse takes the same: advisory locks are counted by database.
@@ -226,34 +226,29 @@ class PostgresWarehouse:
             yield cursor.fetch_record_batch()
 
     def insert(self, table: str, columns: Columns, rows: Statement) -> Inserted:
-        """See `Warehouse.insert`. The binary COPY wants each value in the column's very type.
-
-        Rows go behind the others, but where a vacuum has told of free space.
-        """
+        """See `Warehouse.insert`. Rows go behind the others, but where a vacuum has told of free space."""
         schema, _, name = table.rpartition(".")
-        names = ", ".join(f'"{column}"' for column, _ in columns)
-        casts = ", ".join(
-            f'cast("{column}" as {kind.split(" ", 1)[0]}) as "{column}"' for column, kind in columns
-        )
         if self._source is None:
             self._source = open_source()
-        begun_in = self._first_open_block(table)
-        self._source.execute(f"select {casts} from ({rows.sql}) as given({names})", dict(rows.parameters))
-        coming = self._source.to_arrow_reader(ROWS_PER_BATCH)
+        where = self._where_next(table)
+        coming = _read(self._source, columns, rows)
         with self._cursor() as cursor:
             count = int(cursor.adbc_ingest(name, coming, mode="append", db_schema_name=schema))
         if count:
             self._filled.add(table)
         if table in self._unsummarised:
             self._unsummarised[table] += count
-        return Inserted(count, f"ctid >= '({begun_in},0)'::tid")
+        return Inserted(count, where)
 
-    def _first_open_block(self, table: str) -> int:
-        """The first block in which the next insert may begin."""
-        blocks = self.query(
-            "select pg_relation_size(to_regclass(?)) / current_setting('block_size')::int", [table]
-        ).rows[0][0]
-        return max(int(blocks or 0) - 1 - BLOCKS_AHEAD, 0)
+    def _where_next(self, table: str) -> str:
+        """The condition for what this transaction writes from now on: from the first block that may have room."""
+        blocks, transaction = self.query(
+            "select pg_relation_size(to_regclass(?)) / current_setting('block_size')::int,"
+            " pg_current_xact_id()::xid::text",
+            [table],
+        ).rows[0]
+        begun_in = max(int(blocks or 0) - 1 - BLOCKS_AHEAD, 0)
+        return f"ctid >= '({begun_in},0)'::tid and xmin = '{transaction}'::xid"
 
     def index_deliveries(self, tables: Sequence[str]) -> None:
         """See `Warehouse.index_deliveries`: a few pages by table, which no first load pays for.
@@ -353,6 +348,54 @@ def open_source() -> duckdb.DuckDBPyConnection:
     source = duckdb.connect(config={"threads": 1})
     source.execute("set TimeZone = 'UTC'")
     return source
+
+
+def _read(source: duckdb.DuckDBPyConnection, columns: Columns, rows: Statement) -> pyarrow.RecordBatchReader:
+    """The rows as the driver wants them for its binary COPY: each value in the column's very type.
+
+    DuckDB writes a value that is the same in every row as often as there are rows, and lineage is two thirds of a row.
+    Such columns are written once, as long as the longest batch.
+    """
+    names = ", ".join(f'"{name}"' for name, _ in columns)
+    kinds = {name: kind.split(" ", 1)[0] for name, kind in columns}
+    constants = _constants(source, kinds, rows)
+    casts = ", ".join(
+        f'cast("{name}" as {kind}) as "{name}"' for name, kind in kinds.items() if name not in constants
+    )
+    source.execute(f"select {casts} from ({rows.sql}) as given({names})", dict(rows.parameters))
+    varying = source.to_arrow_reader(ROWS_PER_BATCH)
+    kept = {name: value.type for name, value in constants.items()}
+    schema = pyarrow.schema([(name, kept.get(name) or varying.schema.field(name).type) for name in kinds])
+    return pyarrow.RecordBatchReader.from_batches(schema, _with_constants(varying, schema, constants))
+
+
+def _constants(
+    source: duckdb.DuckDBPyConnection, kinds: Mapping[str, str], rows: Statement
+) -> dict[str, pyarrow.Scalar]:
+    if not rows.constants:
+        return {}
+    casts = ", ".join(
+        f'cast(${parameter} as {kinds[name]}) as "{name}"' for name, parameter in rows.constants.items()
+    )
+    given = {parameter: rows.parameters[parameter] for parameter in rows.constants.values()}
+    found = source.execute(f"select {casts}", given).to_arrow_table()
+    return {name: found[name][0] for name in found.column_names}
+
+
+def _with_constants(
+    varying: pyarrow.RecordBatchReader, schema: pyarrow.Schema, constants: Mapping[str, pyarrow.Scalar]
+) -> Iterator[pyarrow.RecordBatch]:
+    repeated: dict[str, pyarrow.Array] = {}
+    longest = -1
+    for batch in varying:
+        if batch.num_rows > longest:
+            longest = batch.num_rows
+            repeated = {name: pyarrow.repeat(value, longest) for name, value in constants.items()}
+        arrays = [
+            repeated[name].slice(0, batch.num_rows) if name in repeated else batch.column(name)
+            for name in schema.names
+        ]
+        yield pyarrow.RecordBatch.from_arrays(arrays, schema=schema)
 
 
 def connection_text(settings: dict[str, str]) -> str:
