@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -23,7 +24,7 @@ from bench.postgres_load import measure_postgres_load
 from ingestion import operations
 from ingestion.warehouses import only_writer, open_warehouse
 from ingestion.warehouses.postgres import connection_text
-from orchestration.dbt_runner import DbtRunner
+from orchestration.dbt_runner import BuildReport, DbtRunner
 from orchestration.pipeline import Pipeline, RunRequest
 from orchestration.publish import public_tables, publish
 from orchestration.run import run_daily
@@ -67,13 +68,7 @@ def step_build_models(home: Home, words: Mapping[str, Any]) -> Facts:
         report = runner.build((select,))
         report.require_success()
         facts[part] = round(time.monotonic() - started, 3)
-        facts["nodes"].update(
-            {
-                result.name: round(result.seconds, 4)
-                for result in report.results
-                if result.resource_type in WITHOUT_TESTS
-            }
-        )
+        facts["nodes"].update(_models_seconds(report))
     return {"rows": operations.rows_loaded(home, target=settings.target), **facts}
 
 
@@ -159,6 +154,17 @@ def step_day(home: Home, words: Mapping[str, Any]) -> Facts:
     }
 
 
+def step_day_models(home: Home, words: Mapping[str, Any]) -> Facts:
+    """Load what the landing holds, then build the models one at a time and without tests."""
+    request = _request(home, f"bench-{datetime.now(UTC):%Y%m%dT%H%M%S}", words)
+    rows = Pipeline(request).ingest().rows_read
+    report = DbtRunner(
+        replace(request.build_settings(), only_touched=False, resource_types=WITHOUT_TESTS)
+    ).build()
+    report.require_success()
+    return {"rows": rows, "nodes": _models_seconds(report)}
+
+
 def step_run_without_dagster(home: Home, words: Mapping[str, Any]) -> Facts:
     pipeline = Pipeline(_request(home, "bench-plain", words))
     rows = pipeline.ingest().rows_read
@@ -181,6 +187,7 @@ STEPS: dict[str, Callable[[Home, Mapping[str, Any]], Facts]] = {
     "compare_postgres": step_compare_postgres,
     "publish": step_publish,
     "day": step_day,
+    "day_models": step_day_models,
     "run_without_dagster": step_run_without_dagster,
     "run_with_dagster": step_run_with_dagster,
 }
@@ -216,6 +223,15 @@ class _Stages(logging.Handler):
         """How long each stage took, up to the one after it."""
         ends = [moment for _, moment in self._begun[1:]] + [ended]
         return {name: round(end - begun, 3) for (name, begun), end in zip(self._begun, ends, strict=True)}
+
+
+def _models_seconds(report: BuildReport) -> dict[str, float]:
+    """Execution times of models, seeds and snapshots, as dbt has them."""
+    return {
+        result.name: round(result.seconds, 4)
+        for result in report.results
+        if result.resource_type in WITHOUT_TESTS
+    }
 
 
 def _node_seconds(home: Home, run_id: str, target: str) -> dict[str, float]:

@@ -16,7 +16,7 @@ from bench.measure import BY_HAND_MEMORY_LIMIT, MEMORY_LIMIT, Measurement, descr
 from bench.plans import BenchPlan, orders_of_a_day, plan_for
 from bench.report import LABELS, NOT_LISTED, write_report
 
-PLAN = BenchPlan(orders=400, day_orders=10, days=40, measured_days=1)
+PLAN = BenchPlan(orders=400, day_orders=10, days=40, measured_days=1, apart_days=1)
 
 
 def measurement(step: str, seconds: float = 2.0, rows: int = 1_000, **facts: Any) -> Measurement:
@@ -28,7 +28,9 @@ def day(seconds: float = 30.0, **nodes: float) -> Measurement:
     return measurement("day", seconds + 1, until_published=seconds, stages=stages, nodes=nodes)
 
 
-def history(days: list[Measurement], *, by_hand: dict[str, float] | None = None) -> dict[str, Any]:
+def history(
+    days: list[Measurement], *, by_hand: dict[str, float] | None = None, apart: dict[str, float] | None = None
+) -> dict[str, Any]:
     build = measurement(
         "build_models",
         40.0,
@@ -49,12 +51,15 @@ def history(days: list[Measurement], *, by_hand: dict[str, float] | None = None)
         "days": [found.as_dict() for found in days],
         "day_nodes": median_by_name([found.facts["nodes"] for found in days]),
         "day_stages": median_by_name([found.facts["stages"] for found in days]),
+        **({"apart_nodes": apart} if apart else {}),
     }
 
 
 def result(orders: int, *, with_runs: bool = False) -> dict[str, Any]:
     runs = [measurement("run_without_dagster", 10.0), measurement("run_with_dagster", 12.5)]
-    nodes = {"fct_orders": 0.5, "fct_returns": 0.1, "stg_store__orders": 0.4, "mart_x": 3.0, "tests": 9.0}
+    nodes = {"fct_orders": 0.9, "mart_x": 7.0, "tests": 9.0}  # two at a time
+    apart = {"fct_orders": 0.5, "fct_returns": 0.1, "stg_store__orders": 0.4, "mart_x": 3.0}
+    half_apart = {"fct_orders": 0.5, "fct_returns": 0.1, "stg_store__orders": 0.2, "mart_x": 1.5}
     fixed = [
         measurement(
             "build_models", 7.5, marts_seconds=4.0, quality_seconds=1.0, nodes={"a": 0.04, "b": 0.06}
@@ -69,8 +74,9 @@ def result(orders: int, *, with_runs: bool = False) -> dict[str, Any]:
         "whole": history(
             [day(28.0, **nodes), day(44.0, **nodes), day(30.0, **nodes)],
             by_hand={"shared": 4.0, "fct_orders": 4.0, "fct_returns": 3.0, "checkpoint": 1.0},
+            apart=apart,
         ),
-        "half": history([day(20.0, fct_orders=0.5, fct_returns=0.1, stg_store__orders=0.2, mart_x=1.5)]),
+        "half": history([day(20.0, **nodes)], apart=half_apart),
         "fixed": [step.as_dict() for step in fixed],
         "runs": [step.as_dict() for step in runs] if with_runs else [],
     }
@@ -141,7 +147,9 @@ def test_the_machine_is_described_with_the_versions_that_decide() -> None:
 def test_the_days_of_a_plan_have_the_orders_asked_for(orders: int, day_orders: int) -> None:
     plan = plan_for(orders, day_orders)
     assert orders_of_a_day(plan.sample) == pytest.approx(day_orders, rel=0.05)
-    assert plan.sample.deliveries == plan.measured_days + 1
+    assert (
+        plan.sample.deliveries == plan.last_day + plan.apart_days == 1 + plan.measured_days + plan.apart_days
+    )
     assert plan.sample.orders == orders
 
 
@@ -244,6 +252,8 @@ def test_a_history_is_built_both_ways_on_the_same_raw_tables_and_its_days_follow
         if step == "handwritten":
             Path(words["output"]).touch()
             return measurement(step, marts={"fct_orders": 1.0}, sql_seconds=1.0)
+        if step == "day_models":
+            return measurement(step, nodes={"fct_orders": 0.05})
         return day(20.0, fct_orders=0.1) if step == "day" else measurement(step)
 
     monkeypatch.setattr(bench_command, "measure_step", measure)
@@ -251,10 +261,11 @@ def test_a_history_is_built_both_ways_on_the_same_raw_tables_and_its_days_follow
     assert measured == [
         "generate 0-0", "ingest",
         "build_models", "handwritten", "compare", "build_models", "handwritten",
-        "publish", "generate 1-1", "day", "generate 2-2", "day",
+        "publish", "generate 1-1", "day", "generate 2-2", "day", "generate 3-3", "day_models",
     ]  # fmt: skip
     assert found["by_hand"] == {"fct_orders": 1.0}
     assert found["day_nodes"] == {"fct_orders": 0.1}
+    assert found["apart_nodes"] == {"fct_orders": 0.05}
     assert len(found["days"]) == 1  # the first day is told apart
     assert not (tmp_path / "whole").exists()
 
