@@ -31,7 +31,8 @@ machines.
 - Times of models are dbt's own execution times, as `ops.dbt_results` has them. Each holds about 30 to 50 ms of dbt
   beside its SQL, in the day as in the full build; nothing is subtracted. On DuckDB a full build runs one model at a
   time, and a day two. What a model takes in a day is therefore told by further days, which only load and build the
-  models one at a time: medians of these. On Postgres several run at a time in both.
+  models one at a time: medians of these. On Postgres several run at a time in both, and results from before those days
+  were measured have the day as it is.
 - **Half** is the same day after half as many orders on half as many days.
 - **Load** on Postgres is the largest feed of order lines, from its bronze files, by the loader and by plain ADBC
   ingestion of the same rows in turn, several rounds, medians; both read bronze alike.
@@ -95,7 +96,8 @@ def _section(result: Mapping[str, Any]) -> str:
 
 def _growth(whole: Mapping[str, Any], half: Mapping[str, Any]) -> list[str]:
     return [
-        "What a day's models take one at a time, on half the history and on the whole (share: of the day's models):",
+        f"What a day's models take {'one' if 'apart_nodes' in whole else 'two'} at a time, on half the history and on "
+        "the whole (share: of the day's models):",
         "",
         "| model | half, s | whole, s | factor | share |",
         "|---|---:|---:|---:|---:|",

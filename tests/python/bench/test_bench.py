@@ -216,6 +216,7 @@ def test_the_report_has_a_line_a_step_and_its_ratios() -> None:
     assert "| the same with the incremental models below them | 1.25 |" in first
     assert "| the whole day, whole ÷ half of the history | 1.50 |" in first
     assert "| 7.5 s, of which 0.1 s in 2 models |" in first
+    assert "What a day's models take one at a time" in first
     assert "| mart_x | 1.50 | 3.00 | 2.00 | 75% |" in first
     assert "| fct_orders | 10.00 | 4.00 | 2.50 |" in first
     assert "under Dagster" not in first
