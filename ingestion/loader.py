@@ -402,7 +402,7 @@ class WarehouseLoader:
 
         Args:
             loads: just inserted; their numbers lie beside each other.
-            inserted: the condition that only their rows meet, where there is one.
+            inserted: the condition that leads to their rows, where there is one.
         """
         columns = contract.decimal_columns
         found = self._totals(contract, loads, inserted)
@@ -429,15 +429,15 @@ class WarehouseLoader:
     ) -> dict[str, tuple[Any, ...]]:
         """Batch id → count and totals of its rows in the raw table."""
         expected = {entry.batch_id: entity.outcome.rows_accepted for entry, entity in loads}
+        of_batches = f"_batch_id in ({', '.join(map(_quoted_text, expected))})"
         if inserted is not None:
-            found = self._sums(contract, list(expected), inserted)
+            found = self._sums(contract, list(expected), f"{inserted} and {of_batches}")
             if all(found.get(batch_id, (0,))[0] == count for batch_id, count in expected.items()):
                 return found
         # The numbers let the scan skip the blocks of other deliveries.
         numbers = [entry.load_sequence or 0 for entry, _ in loads]
-        known = ", ".join(_quoted_text(batch_id) for batch_id in expected)
-        where = f"_load_sequence between {min(numbers)} and {max(numbers)} and _batch_id in ({known})"
-        return self._sums(contract, list(expected), where)
+        by_number = f"_load_sequence between {min(numbers)} and {max(numbers)}"
+        return self._sums(contract, list(expected), f"{by_number} and {of_batches}")
 
     def _sums(self, contract: Contract, batch_ids: Sequence[str], where: str) -> dict[str, tuple[Any, ...]]:
         """Batch id → count and totals of the rows that meet a condition, which only rows of these batches do."""

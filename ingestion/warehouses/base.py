@@ -55,9 +55,9 @@ class Inserted:
 
     Attributes:
         rows: how many.
-        where: a condition that only they meet until the transaction inserts there again, and that leads to them
-            cheaply; None where no such is known. Those that went into gaps between older rows do not meet it: count
-            what it finds, and search without it where that is too little.
+        where: a condition that leads to them cheaply; None where no such is known. Other rows may meet it too, and rows
+            that went into gaps between older ones may not: count what it finds, and search without it where that is
+            too little.
     """
 
     rows: int

@@ -241,14 +241,11 @@ class PostgresWarehouse:
         return Inserted(count, where)
 
     def _where_next(self, table: str) -> str:
-        """The condition for what this transaction writes from now on: from the first block that may have room."""
-        blocks, transaction = self.query(
-            "select pg_relation_size(to_regclass(?)) / current_setting('block_size')::int,"
-            " pg_current_xact_id()::xid::text",
-            [table],
-        ).rows[0]
-        begun_in = max(int(blocks or 0) - 1 - BLOCKS_AHEAD, 0)
-        return f"ctid >= '({begun_in},0)'::tid and xmin = '{transaction}'::xid"
+        """The condition for what is inserted next: from the first block that may have room."""
+        blocks = self.query(
+            "select pg_relation_size(to_regclass(?)) / current_setting('block_size')::int", [table]
+        ).rows[0][0]
+        return f"ctid >= '({max(int(blocks or 0) - 1 - BLOCKS_AHEAD, 0)},0)'::tid"
 
     def index_deliveries(self, tables: Sequence[str]) -> None:
         """See `Warehouse.index_deliveries`: a few pages by table, which no first load pays for.

@@ -339,7 +339,7 @@ def lines(
 
 
 def insert_delivery(warehouse: Warehouse, number: int) -> str:
-    """The condition that only its rows meet, in the same transaction."""
+    """The condition that leads to its rows."""
     rows = f"select {number}, repeat('x', 200) from range({ROWS_OF_A_DELIVERY})"
     inserted = warehouse.insert("raw.lines", LINES, Statement(rows, {}))
     assert inserted.rows == ROWS_OF_A_DELIVERY
@@ -360,7 +360,7 @@ def test_what_was_just_inserted_is_found_without_the_rows_before_it(lines: Wareh
     """Many files in one first load: none may be looked for in the rows of all the others."""
     for number in range(1, 6):
         with lines.transaction():
-            scan = scan_of(lines, insert_delivery(lines, number))
+            scan = scan_of(lines, f"{insert_delivery(lines, number)} and _load_sequence = {number}")
             assert scan["Node Type"] == "Tid Range Scan"
             assert scan["Actual Rows"] == ROWS_OF_A_DELIVERY
             # Those in the blocks that the COPY before it laid in ahead.
@@ -390,11 +390,10 @@ def test_rows_that_a_vacuum_left_room_for_are_found_by_their_number(
         insert_delivery(lines, number)
     lines.execute("delete from raw.lines where _load_sequence = 1")
     postgres_database.execute("vacuum raw.lines")
-    with lines.transaction():
-        inserted = insert_delivery(lines, 4)
-        counted = "select count(*) from raw.lines where"
-        assert lines.query(f"{counted} {inserted}").rows[0][0] < ROWS_OF_A_DELIVERY
-        assert lines.query(f"{counted} _load_sequence = 4").rows == [(ROWS_OF_A_DELIVERY,)]
+    inserted = insert_delivery(lines, 4)
+    counted = "select count(*) from raw.lines where _load_sequence = 4"
+    assert lines.query(f"{counted} and {inserted}").rows[0][0] < ROWS_OF_A_DELIVERY
+    assert lines.query(counted).rows == [(ROWS_OF_A_DELIVERY,)]
 
 
 @pytest.mark.parametrize("files", [1, 3])
@@ -410,6 +409,24 @@ def test_a_load_whose_rows_lie_apart_is_counted_all_the_same(
     twins.run("run-1")
     assert len(twins.rows("postgres")["raw.store_orders"]) == 4 * files
     twins.assert_equal()
+
+
+def test_rows_that_came_under_another_delivery_are_not_taken_for_its_own(
+    twins: Twins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They would be as many and add up, and nobody could withdraw them."""
+    real = postgres.PostgresWarehouse.insert
+
+    def mislabelled(warehouse: Any, table: str, columns: Columns, rows: Statement) -> Any:
+        parameters = {**rows.parameters, "batch_id": "another"}
+        return real(warehouse, table, columns, replace(rows, parameters=parameters))
+
+    monkeypatch.setattr(postgres.PostgresWarehouse, "insert", mislabelled)
+    twins.deliver("a.csv", orders(range(3)))
+    (batch,) = twins.server.service("postgres").ingest("run-1").batches
+    assert batch.status == "failed"
+    assert "rows in the table should be 3, found 0" in str(batch.message)
+    assert twins.database.query("select count(*) from raw.store_orders") == [(0,)]
 
 
 def test_an_index_that_was_rolled_back_is_made_again(lines: Warehouse) -> None:
