@@ -22,7 +22,7 @@ import duckdb
 import pyarrow
 from pyarrow import parquet
 
-from ingestion.contract import LINEAGE_COLUMNS, Contract, ContractColumn
+from ingestion.contract import LINEAGE_COLUMNS, LINEAGE_OF_ROWS, Contract, ContractColumn
 from ingestion.engines.base import Lineage, Statement
 from ingestion.rules import RULES
 from settings.errors import DataRejectedError, NotFoundError
@@ -389,9 +389,7 @@ NO_DUPLICATE = (
     "checked.file_row_number not in "
     "(select repeats.row_number - 1 from read_parquet($repeats) as repeats where repeats.kind = 'duplicate')"
 )
-LINEAGE_NAMES = tuple(
-    name.lstrip("_") for name, _ in LINEAGE_COLUMNS if name not in {"_row_number", "_rescued"}
-)
+LINEAGE_NAMES = tuple(name.lstrip("_") for name, _ in LINEAGE_COLUMNS if name not in LINEAGE_OF_ROWS)
 QUARANTINE_LINEAGE = (
     "batch_id", "feed", "source_file", "file_sha256", "ingested_at", "entity", "run_id", "arrival",
 )  # fmt: skip

@@ -47,6 +47,8 @@ LINEAGE_COLUMNS: tuple[tuple[str, str], ...] = (
     ("_arrived_at", "timestamp"),
     ("_rescued", "varchar"),
 )
+# Of these, what differs between the rows of one file.
+LINEAGE_OF_ROWS = frozenset({"_row_number", "_rescued"})
 
 
 class RequiredWhen(BaseModel):

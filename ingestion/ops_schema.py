@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from ingestion.contract import Contract, raw_column_types
+from ingestion.contract import LINEAGE_COLUMNS, LINEAGE_OF_ROWS, Contract, raw_column_types
 from ingestion.warehouses.base import Warehouse
 from settings.errors import ConfigurationError
 
@@ -222,6 +222,9 @@ def ensure_tables(warehouse: Warehouse, contracts: Iterable[Contract]) -> dict[s
             warehouse.execute(f"create schema if not exists {schema}")
     for statement in statements:
         warehouse.execute(statement)
+    warehouse.prepare_constants(
+        list(raw_tables), [(name, kind) for name, kind in LINEAGE_COLUMNS if name not in LINEAGE_OF_ROWS]
+    )
     lost = {
         table: frozenset(present.get(table, ())) - {name for name, _ in columns}
         for table, columns in raw_tables.items()

@@ -120,6 +120,13 @@ class Warehouse(Protocol):
             how many rows came, and where they are; raises as `execute` does.
         """
 
+    def prepare_constants(self, tables: Sequence[str], columns: Columns) -> None:
+        """See that inserts into these tables are spared columns whose value is the same in all their rows.
+
+        Args:
+            columns: which every one of the tables has, and the statements of later inserts may give as constants.
+        """
+
     def index_deliveries(self, tables: Sequence[str]) -> None:
         """See that a search for a delivery's rows by its number skips what was committed of others.
 

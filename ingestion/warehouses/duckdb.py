@@ -130,6 +130,9 @@ class DuckDBWarehouse:
         counted = done.fetchone()
         return Inserted(int(counted[0]) if counted else 0)
 
+    def prepare_constants(self, tables: Sequence[str], columns: Columns) -> None:
+        """Nothing: a constant is one value for each block of rows, from the statement to the file."""
+
     def index_deliveries(self, tables: Sequence[str]) -> None:
         """Nothing: every block of a table knows its smallest and greatest values."""
 

@@ -6,7 +6,7 @@ transaction that also writes the ledger: a staging table would write every row t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from decimal import Decimal
 from typing import Any
@@ -37,9 +37,21 @@ CONNECTION_SETTINGS = {
     "application_name": "application_name",
 }  # fmt: skip
 TYPES = {"varchar": "text", "double": "double precision"}
-ROWS_PER_BATCH = 4_096  # 1 MB of order lines: the server writes one while the client makes the next
+ROWS_PER_BATCH = 4_096  # half a MB of order lines: the server writes one while the client makes the next
 BLOCKS_AHEAD = 64  # that a COPY adds to a table at once and may leave empty: the next one begins in them
 UNSUMMARISED_ROWS = 50_000  # that a look for a delivery reads beside its own: 10 ms
+# An immutable function of constants is worked out once, while a statement is planned. That its answer changes all the
+# same does no harm: plans take defaults for inserts only, and each COPY makes its own.
+CONSTANT_PREFIX = "tillhouse."
+CONSTANT_FUNCTION = "raw.constant_of_delivery"
+CREATE_CONSTANT_FUNCTION = f"""
+    create or replace function {CONSTANT_FUNCTION}(name text, kind anyelement) returns anyelement
+    language plpgsql immutable as $body$
+    begin
+        return nullif(pg_catalog.current_setting('{CONSTANT_PREFIX}' || name, true), '');
+    end
+    $body$
+"""
 # Any number, as long as every tillhouse takes the same: advisory locks are counted by database.
 WRITER_LOCK = 7_455_300_117
 UNDEFINED_TABLE, UNDEFINED_SCHEMA = "42P01", "3F000"
@@ -169,6 +181,9 @@ class PostgresWarehouse:
         self._connection = connection
         self._source: duckdb.DuckDBPyConnection | None = None
         self._filled: set[str] = set()
+        # Table → columns whose defaults read settings.
+        self._prepared: dict[str, set[str]] = {}
+        self._in_transaction = False
         # Table → rows that came since this connection had its blocks summarised.
         self._unsummarised: dict[str, int] = {}
 
@@ -231,7 +246,7 @@ class PostgresWarehouse:
         if self._source is None:
             self._source = open_source()
         where = self._where_next(table)
-        coming = _read(self._source, columns, rows)
+        coming = _read(self._source, columns, rows, without=self._settle_constants(table, rows))
         with self._cursor() as cursor:
             count = int(cursor.adbc_ingest(name, coming, mode="append", db_schema_name=schema))
         if count:
@@ -239,6 +254,52 @@ class PostgresWarehouse:
         if table in self._unsummarised:
             self._unsummarised[table] += count
         return Inserted(count, where)
+
+    def prepare_constants(self, tables: Sequence[str], columns: Columns) -> None:
+        """See `Warehouse.prepare_constants`: by defaults, which a COPY that lacks the column works out once.
+
+        They read settings of the transaction. Who does not own a table may not give it defaults, and sends all columns.
+        """
+        wanted = {
+            name: f"{CONSTANT_FUNCTION}('{name}', null::{self.column_type(kind)})" for name, kind in columns
+        }
+        found = self.query(
+            "select given.name, attname, coalesce(pg_get_expr(adbin, adrelid), ''), pg_has_role(relowner, 'usage')"
+            " from unnest(string_to_array(?, ',')) as given(name)"
+            " join pg_class on pg_class.oid = given.name::regclass"
+            " join pg_attribute on attrelid = pg_class.oid"
+            " left join pg_attrdef on adrelid = attrelid and adnum = attnum"
+            " where attname = any(string_to_array(?, ','))",
+            [",".join(tables), ",".join(wanted)],
+        ).rows
+        lacking: dict[str, list[str]] = {}
+        for table, name, default, is_ours in found:
+            # Named without its schema where that is on the search path.
+            has_default = f"{CONSTANT_FUNCTION.partition('.')[2]}('{name}'" in default
+            if is_ours and not has_default:
+                lacking.setdefault(table, []).append(name)
+            if is_ours or has_default:
+                self._prepared.setdefault(table, set()).add(name)
+        if lacking:
+            self.execute(CREATE_CONSTANT_FUNCTION)
+        for table, names in lacking.items():
+            defaults = ", ".join(f'alter column "{name}" set default {wanted[name]}' for name in names)
+            self.execute(f"alter table {table} {defaults}")
+
+    def _settle_constants(self, table: str, rows: Statement) -> Collection[str]:
+        """Tell the server, for this transaction, the values that the table's defaults take; returns their columns."""
+        given = {
+            name: str(value)
+            for name, parameter in rows.constants.items()
+            # The server knows no difference between an empty setting and none.
+            if name in self._prepared.get(table, ())
+            and (value := rows.parameters[parameter]) not in {None, ""}
+        }
+        if not given or not self._in_transaction:
+            return ()
+        settings = ", ".join(f"set_config('{CONSTANT_PREFIX}{name}', ?, true)" for name in given)
+        self.query(f"select {settings}", list(given.values()))
+        return given.keys()
 
     def _where_next(self, table: str) -> str:
         """The condition for what is inserted next: from the first block that may have room."""
@@ -278,6 +339,7 @@ class PostgresWarehouse:
         session = self._connection.adbc_connection
         with self._errors():
             session.set_autocommit(False)
+        self._in_transaction = True
         try:
             # A table that is just being filled has no statistics, and without them the planner reads all of it.
             self.execute("set local enable_seqscan = off")
@@ -292,6 +354,7 @@ class PostgresWarehouse:
             self._unsummarised.clear()
             raise
         finally:
+            self._in_transaction = False
             with suppress(adbc_driver_manager.Error):
                 session.set_autocommit(True)
 
@@ -347,52 +410,22 @@ def open_source() -> duckdb.DuckDBPyConnection:
     return source
 
 
-def _read(source: duckdb.DuckDBPyConnection, columns: Columns, rows: Statement) -> pyarrow.RecordBatchReader:
+def _read(
+    source: duckdb.DuckDBPyConnection, columns: Columns, rows: Statement, without: Collection[str]
+) -> pyarrow.RecordBatchReader:
     """The rows as the driver wants them for its binary COPY: each value in the column's very type.
 
-    DuckDB writes a value that is the same in every row as often as there are rows, and lineage is two thirds of a row.
-    Such columns are written once, as long as the longest batch.
+    Args:
+        without: columns of the statement that are left out.
     """
     names = ", ".join(f'"{name}"' for name, _ in columns)
-    kinds = {name: kind.split(" ", 1)[0] for name, kind in columns}
-    constants = _constants(source, kinds, rows)
     casts = ", ".join(
-        f'cast("{name}" as {kind}) as "{name}"' for name, kind in kinds.items() if name not in constants
+        f'cast("{name}" as {kind.split(" ", 1)[0]}) as "{name}"'
+        for name, kind in columns
+        if name not in without
     )
     source.execute(f"select {casts} from ({rows.sql}) as given({names})", dict(rows.parameters))
-    varying = source.to_arrow_reader(ROWS_PER_BATCH)
-    kept = {name: value.type for name, value in constants.items()}
-    schema = pyarrow.schema([(name, kept.get(name) or varying.schema.field(name).type) for name in kinds])
-    return pyarrow.RecordBatchReader.from_batches(schema, _with_constants(varying, schema, constants))
-
-
-def _constants(
-    source: duckdb.DuckDBPyConnection, kinds: Mapping[str, str], rows: Statement
-) -> dict[str, pyarrow.Scalar]:
-    if not rows.constants:
-        return {}
-    casts = ", ".join(
-        f'cast(${parameter} as {kinds[name]}) as "{name}"' for name, parameter in rows.constants.items()
-    )
-    given = {parameter: rows.parameters[parameter] for parameter in rows.constants.values()}
-    found = source.execute(f"select {casts}", given).to_arrow_table()
-    return {name: found[name][0] for name in found.column_names}
-
-
-def _with_constants(
-    varying: pyarrow.RecordBatchReader, schema: pyarrow.Schema, constants: Mapping[str, pyarrow.Scalar]
-) -> Iterator[pyarrow.RecordBatch]:
-    repeated: dict[str, pyarrow.Array] = {}
-    longest = -1
-    for batch in varying:
-        if batch.num_rows > longest:
-            longest = batch.num_rows
-            repeated = {name: pyarrow.repeat(value, longest) for name, value in constants.items()}
-        arrays = [
-            repeated[name].slice(0, batch.num_rows) if name in repeated else batch.column(name)
-            for name in schema.names
-        ]
-        yield pyarrow.RecordBatch.from_arrays(arrays, schema=schema)
+    return source.to_arrow_reader(ROWS_PER_BATCH)
 
 
 def connection_text(settings: dict[str, str]) -> str:

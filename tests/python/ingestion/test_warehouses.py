@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+import uuid
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
@@ -13,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow
 import pytest
+from adbc_driver_postgresql import dbapi
 from postgres_server import PostgresDatabase
 from shop import RUN_COLUMNS, Shop, orders
 
@@ -290,20 +293,121 @@ NUMBERS: Columns = [("n", "bigint"), ("word", "varchar")]
 
 def test_rows_of_many_batches_come_whole_and_in_order(twins: Twins, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(postgres, "ROWS_PER_BATCH", 2_048)  # what DuckDB hands over at least
-    rows = Statement(
-        "select i, concat('row ', i) as word, $feed as feed, true from range($count) as r(i)",
-        {"count": 9_000, "feed": "orders"},
-        {"feed": "feed"},
-    )
-    columns: Columns = [*NUMBERS, ("feed", "varchar not null"), ("checked", "boolean")]
+    rows = Statement("select i, concat('row ', i) as word from range($count) as r(i)", {"count": 9_000})
     with closing(open_warehouse("postgres", twins.server.home)) as warehouse:
-        warehouse.execute("create table public.numbers (n bigint, word text, feed text, checked boolean)")
-        assert warehouse.insert("public.numbers", columns, rows).rows == 9_000
-        assert warehouse.query("select n, word, feed, checked from public.numbers order by ctid").rows == [
-            (number, f"row {number}", "orders", True) for number in range(9_000)
+        warehouse.execute("create table public.numbers (n bigint, word text)")
+        assert warehouse.insert("public.numbers", NUMBERS, rows).rows == 9_000
+        assert warehouse.query("select n, word from public.numbers order by ctid").rows == [
+            (number, f"row {number}") for number in range(9_000)
         ]
-        none = replace(rows, parameters={"count": 0, "feed": "orders"})
-        assert warehouse.insert("public.numbers", columns, none).rows == 0
+        assert warehouse.insert("public.numbers", NUMBERS, replace(rows, parameters={"count": 0})).rows == 0
+
+
+CONSTANTS: Columns = [
+    ("feed", "varchar"), ("file", "varchar"), ("number", "bigint"), ("arrived", "timestamp"), ("mode", "varchar"),
+]  # fmt: skip
+DELIVERIES: list[dict[str, object]] = [
+    {
+        "feed": "it's \\ a \"feed\"", "file": "Bestellungen März.csv", "number": 2**62,
+        "arrived": datetime.fromisoformat("2026-02-28 23:59:59.999999"), "mode": "full",
+    },
+    # What the delivery before it had must not stay.
+    {"feed": "", "file": None, "number": -1, "arrived": datetime.fromisoformat("1970-01-01"), "mode": "incremental"},
+]  # fmt: skip
+
+
+def delivery_of(values: Mapping[str, object]) -> Statement:
+    casts = ", ".join(f"cast(${name} as {kind})" for name, kind in CONSTANTS)
+    return Statement(
+        f"select i, {casts}, concat('row ', i) from range(3) as r(i)",
+        values,
+        {name: name for name in values},
+    )
+
+
+@pytest.fixture
+def deliveries(
+    postgres_database: PostgresDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Warehouse]:
+    """A server with a table whose rows say which delivery they came with."""
+    for name, value in postgres_database.environment.items():
+        monkeypatch.setenv(name, value)
+    with closing(open_warehouse("postgres", Home(tmp_path))) as warehouse:
+        warehouse.execute("create schema raw")
+        constants = ", ".join(f"{name} {warehouse.column_type(kind)}" for name, kind in CONSTANTS)
+        warehouse.execute(f"create table raw.deliveries (n bigint, {constants}, word text)")
+        yield warehouse
+
+
+DELIVERY_COLUMNS: Columns = [NUMBERS[0], *CONSTANTS, NUMBERS[1]]
+
+
+def insert_deliveries(warehouse: Warehouse) -> None:
+    for values in DELIVERIES:
+        with warehouse.transaction():
+            inserted = warehouse.insert("raw.deliveries", DELIVERY_COLUMNS, delivery_of(values))
+        assert inserted.rows == 3
+
+
+def has_all_deliveries(warehouse: Warehouse) -> bool:
+    return warehouse.query("select * from raw.deliveries order by ctid").rows == [
+        (number, *values.values(), f"row {number}") for values in DELIVERIES for number in range(3)
+    ]
+
+
+def test_what_is_equal_in_all_rows_of_a_delivery_is_told_to_the_server_once(
+    deliveries: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = []
+    ingest = dbapi.Cursor.adbc_ingest
+
+    def noting(self: dbapi.Cursor, table: str, data: pyarrow.RecordBatchReader, **settings: Any) -> int:
+        sent.append(data.schema.names)
+        return ingest(self, table, data, **settings)
+
+    monkeypatch.setattr(dbapi.Cursor, "adbc_ingest", noting)
+    for _ in range(2):  # asking again changes nothing
+        deliveries.prepare_constants(["raw.deliveries"], CONSTANTS)
+    insert_deliveries(deliveries)
+    assert has_all_deliveries(deliveries)
+    # The server takes an empty setting for none.
+    assert sent == [["n", "word"], ["n", "feed", "file", "word"]]
+
+
+def test_constants_are_sent_with_the_rows_where_no_transaction_would_keep_them(deliveries: Warehouse) -> None:
+    deliveries.prepare_constants(["raw.deliveries"], CONSTANTS)
+    for values in DELIVERIES:
+        deliveries.insert("raw.deliveries", DELIVERY_COLUMNS, delivery_of(values))
+    assert has_all_deliveries(deliveries)
+
+
+@pytest.mark.parametrize("is_prepared", [False, True])
+def test_constants_come_also_into_tables_of_another_role(deliveries: Warehouse, is_prepared: bool) -> None:
+    role = f"loader_{uuid.uuid4().hex}"
+    if is_prepared:
+        deliveries.prepare_constants(["raw.deliveries"], CONSTANTS)
+    deliveries.execute(f"create role {role}")
+    deliveries.execute(f"grant usage on schema raw to {role}")
+    deliveries.execute(f"grant select, insert on raw.deliveries to {role}")
+    deliveries.execute(f"set role {role}")
+    try:
+        deliveries.prepare_constants(["raw.deliveries"], CONSTANTS)
+        insert_deliveries(deliveries)
+        assert has_all_deliveries(deliveries)
+    finally:
+        deliveries.execute("reset role")
+        deliveries.execute(f"drop owned by {role}")
+        deliveries.execute(f"drop role {role}")
+
+
+def test_a_row_that_somebody_inserts_by_hand_belongs_to_no_delivery(deliveries: Warehouse) -> None:
+    deliveries.prepare_constants(["raw.deliveries"], CONSTANTS)
+    deliveries.execute("insert into raw.deliveries (n, word) values (-2, 'by hand')")
+    insert_deliveries(deliveries)
+    deliveries.execute("insert into raw.deliveries (n, word) values (-1, 'by hand')")
+    assert deliveries.query("select * from raw.deliveries where n < 0 order by n").rows == [
+        (number, None, None, None, None, None, "by hand") for number in (-2, -1)
+    ]
 
 
 @pytest.mark.parametrize("bad", [0, 8_000], ids=["in the first batch", "in a later batch"])
