@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.figures import median_by_name, median_of
-from bench.measure import BY_HAND_MEMORY_LIMIT, Measurement, describe_machine, measure_step
+from bench.measure import BY_HAND_MEMORY_LIMIT, DAY_MODULE, Measurement, describe_machine, measure_step
 from bench.plans import BenchPlan, plan_for
 from bench.postgres import measure_on_postgres
 from bench.report import write_report
@@ -124,7 +124,7 @@ def measure_history(folder: Path, plan: BenchPlan, *, repeats: int, by_hand: boo
     for delivery in range(1, plan.deliveries + 1):
         measure_step("generate", home.root, plan=described, first=delivery, last=delivery)
         if delivery <= plan.last_day:
-            days.append(_tell(measure_step("day", home.root, all_checks=not days)))
+            days.append(_tell(measure_step("day", home.root, module=DAY_MODULE, all_checks=not days)))
         else:
             apart.append(_tell(measure_step("day_models", home.root)))
     result = {
@@ -149,10 +149,10 @@ def measure_fixed(folder: Path) -> list[Measurement]:
     plan = plan_for(EMPTY_ORDERS, 1, measured_days=1, apart_days=0)
     described = asdict(plan)
     measure_step("generate", home, plan=described, first=0, last=0)
-    measure_step("day", home)
+    measure_step("day", home, module=DAY_MODULE)
     build = _tell(measure_step("build_models", home))
     measure_step("generate", home, plan=described, first=1, last=1)
-    day = _tell(measure_step("day", home))
+    day = _tell(measure_step("day", home, module=DAY_MODULE))
     shutil.rmtree(folder)
     return [build, day]
 

@@ -21,6 +21,7 @@ import psutil
 from settings.home import HOME_VARIABLE, PROJECT_ROOT, Home
 
 MEASURED_PACKAGES = ("duckdb", "dbt-core", "dbt-duckdb", "dbt-postgres", "dagster", "pyarrow")
+DAY_MODULE = "bench.day_steps"
 MEMORY_LIMIT = "2GB"  # of DuckDB for the models, as by default; a process may need twice as much
 BY_HAND_MEMORY_LIMIT = "6GB"  # the hand-written SQL does not spill as well
 _SAMPLED_EVERY_SECONDS = 0.05

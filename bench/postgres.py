@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.figures import median_by_name
-from bench.measure import Measurement, Told, measure_step
+from bench.measure import DAY_MODULE, Measurement, Told, measure_step
 from bench.plans import BenchPlan
 from settings.home import Home
 from tests.python.postgres_server import PostgresServer
@@ -41,7 +41,11 @@ def measure_on_postgres(folder: Path, plan: BenchPlan, *, tell: Told) -> dict[st
         days: list[Measurement] = []
         for delivery in range(1, plan.deliveries + 1):
             measure_step("generate", home.root, plan=described, first=delivery, last=delivery)
-            days.append(tell(measure_step("day", home.root, database, all_checks=not days, **target)))
+            days.append(
+                tell(
+                    measure_step("day", home.root, database, module=DAY_MODULE, all_checks=not days, **target)
+                )
+            )
     finally:
         server.stop()
     return {

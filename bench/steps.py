@@ -5,36 +5,32 @@ A step works on the home folder of the environment and prints what it has to tel
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-import psutil
 import psycopg2
 
 from bench import handwritten
+from bench.day_steps import SAMPLE_FEEDS, WITHOUT_TESTS
 from bench.measure import run_named_step
 from bench.plans import BenchPlan
 from bench.postgres_load import measure_postgres_load
 from ingestion import operations
-from ingestion.warehouses import only_writer, open_warehouse
+from ingestion.warehouses import only_writer
 from ingestion.warehouses.postgres import connection_text
 from orchestration.dbt_runner import BuildReport, DbtRunner
 from orchestration.pipeline import Pipeline, RunRequest
 from orchestration.publish import public_tables, publish
 from orchestration.run import run_daily
 from sample_data.generator import generate
-from settings.home import PROJECT_ROOT, Home
+from settings.home import Home
 from settings.profile import read_target
 
-SAMPLE_FEEDS = PROJECT_ROOT / "examples" / "feeds" / "sample.yml"
-WITHOUT_TESTS = ("model", "seed", "snapshot")
-AFTER_PUBLICATION = "report and metrics"  # the stage of a day that readers do not wait for
 PUBLIC_MARTS, QUALITY = "+path:models/marts", "path:models/quality"
 
 Facts = dict[str, Any]
@@ -133,27 +129,6 @@ def step_publish(home: Home, words: Mapping[str, Any]) -> Facts:
     }
 
 
-def step_day(home: Home, words: Mapping[str, Any]) -> Facts:
-    """The daily run, as `tillhouse run` does it: seconds from the start of the process until readers see it.
-
-    `all_checks`: look at all rows, as the first run after a build without tests must, for the next to go on from it.
-    """
-    stages = _Stages()
-    target = _target(words)
-    outcome = run_daily(
-        home, feeds=SAMPLE_FEEDS, target=target, all_checks=bool(words.get("all_checks", False))
-    )
-    seconds = stages.seconds(stages.now())
-    if outcome.row.status != "succeeded":
-        raise RuntimeError(f"the daily run ended as {outcome.row.status}: {outcome.row.message}")
-    return {
-        "rows": outcome.row.rows_read,
-        "until_published": round(sum(seconds.values()) - seconds[AFTER_PUBLICATION], 3),
-        "stages": seconds,
-        "nodes": _node_seconds(home, outcome.run_id, target),
-    }
-
-
 def step_day_models(home: Home, words: Mapping[str, Any]) -> Facts:
     """Load what the landing holds, then build the models one at a time and without tests."""
     request = _request(home, f"bench-{datetime.now(UTC):%Y%m%dT%H%M%S}", words)
@@ -186,43 +161,10 @@ STEPS: dict[str, Callable[[Home, Mapping[str, Any]], Facts]] = {
     "handwritten_postgres": step_handwritten_postgres,
     "compare_postgres": step_compare_postgres,
     "publish": step_publish,
-    "day": step_day,
     "day_models": step_day_models,
     "run_without_dagster": step_run_without_dagster,
     "run_with_dagster": step_run_with_dagster,
 }
-
-
-class _Stages(logging.Handler):
-    """Notes when the pipeline says that a stage begins."""
-
-    NAMES: ClassVar[dict[str, str]] = {
-        "loading new files": "load",
-        "building and testing the models": "build and test",
-        "publishing the marts": "publish",
-        "the marts are published": AFTER_PUBLICATION,
-    }
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._process_started = psutil.Process().create_time()
-        self._begun: list[tuple[str, float]] = [("start", 0.0)]
-        told_by = logging.getLogger("orchestration.pipeline")
-        told_by.addHandler(self)
-        told_by.setLevel(logging.INFO)
-
-    def now(self) -> float:
-        return time.time() - self._process_started
-
-    def emit(self, record: logging.LogRecord) -> None:
-        name = self.NAMES.get(record.getMessage())
-        if name is not None:
-            self._begun.append((name, self.now()))
-
-    def seconds(self, ended: float) -> dict[str, float]:
-        """How long each stage took, up to the one after it."""
-        ends = [moment for _, moment in self._begun[1:]] + [ended]
-        return {name: round(end - begun, 3) for (name, begun), end in zip(self._begun, ends, strict=True)}
 
 
 def _models_seconds(report: BuildReport) -> dict[str, float]:
@@ -232,19 +174,6 @@ def _models_seconds(report: BuildReport) -> dict[str, float]:
         for result in report.results
         if result.resource_type in WITHOUT_TESTS
     }
-
-
-def _node_seconds(home: Home, run_id: str, target: str) -> dict[str, float]:
-    """Execution times of the run's models, seeds and snapshots, as dbt has them; tests added up as `tests`."""
-    seconds: dict[str, float] = {}
-    with closing(open_warehouse(target, home, read_only=True)) as warehouse:
-        results = warehouse.query(
-            "select name, resource_type, execution_seconds from ops.dbt_results where run_id = ?", [run_id]
-        ).rows
-    for name, resource_type, spent in results:
-        key = name if resource_type in WITHOUT_TESTS else "tests"
-        seconds[key] = round(seconds.get(key, 0.0) + spent, 4)
-    return seconds
 
 
 def _request(home: Home, run_id: str, words: Mapping[str, Any]) -> RunRequest:
