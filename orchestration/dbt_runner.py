@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ingestion.warehouses.base import is_lost_connection
+from orchestration.plain_arguments import note_plain_arguments
 from settings.errors import BuildFailedError, ConfigurationError, UnavailableError
 from settings.home import HOME_VARIABLE, PROJECT_ROOT, Home
 from settings.memory import look_for_garbage_rarely
@@ -217,6 +218,7 @@ class DbtRunner:
         """
         if self.parsed is None:
             self._invoke_parse()
+        note_plain_arguments(self.parsed)
         with _connections_released():
             outcome = self._invoke("build", manifest=self.parsed, select=select)
             if outcome.result is None:
