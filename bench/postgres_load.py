@@ -1,8 +1,8 @@
 """How fast deliveries get into Postgres: our loader against plain ADBC ingestion of the same rows.
 
-Both read the same bronze files with the same statements, write the same columns of the same types, and commit after
-each file. The loader also reconciles counts and totals, writes quarantine, counts and ledger, and gathers statistics
-for the planner.
+Both read the same bronze files, fill the same columns of the same types, and commit after each file. Plain ingestion
+sends every column; the loader tells the server once what is equal in all rows of a file. It also reconciles counts and
+totals, writes quarantine, counts and ledger, and gathers statistics for the planner.
 """
 
 from __future__ import annotations
