@@ -35,7 +35,8 @@ machines.
   were measured have the day as it is.
 - **Half** is the same day after half as many orders on half as many days.
 - **Load** on Postgres is the largest feed of order lines, from its bronze files, by the loader and by plain ADBC
-  ingestion of the same rows in turn, several rounds, medians; both read bronze alike.
+  ingestion of the same rows in turn, several rounds, medians. Plain ingestion sends every column of a row; the loader
+  tells the server once what is equal in all rows of a file.
 - **Validation** (`--validation-lines N`) is one file of order lines up to its bronze copy, without the load. It is
   measured against `bench/handwritten/order_lines.sql`, one statement with the same casts, guards, rules and row
   numbers (the same file is compared row for row), and against the reader's own typed CSV to parquet. Python's start is
