@@ -326,17 +326,23 @@ def delivery_of(values: Mapping[str, object]) -> Statement:
 
 
 @pytest.fixture
-def deliveries(
+def server(
     postgres_database: PostgresDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Warehouse]:
-    """A server with a table whose rows say which delivery they came with."""
+    """A server with an empty schema `raw`."""
     for name, value in postgres_database.environment.items():
         monkeypatch.setenv(name, value)
     with closing(open_warehouse("postgres", Home(tmp_path))) as warehouse:
         warehouse.execute("create schema raw")
-        constants = ", ".join(f"{name} {warehouse.column_type(kind)}" for name, kind in CONSTANTS)
-        warehouse.execute(f"create table raw.deliveries (n bigint, {constants}, word text)")
         yield warehouse
+
+
+@pytest.fixture
+def deliveries(server: Warehouse) -> Warehouse:
+    """A server with a table whose rows say which delivery they came with."""
+    constants = ", ".join(f"{name} {server.column_type(kind)}" for name, kind in CONSTANTS)
+    server.execute(f"create table raw.deliveries (n bigint, {constants}, word text)")
+    return server
 
 
 DELIVERY_COLUMNS: Columns = [NUMBERS[0], *CONSTANTS, NUMBERS[1]]
@@ -429,17 +435,11 @@ LINES: Columns = [("_load_sequence", "bigint"), ("filler", "varchar")]
 
 
 @pytest.fixture
-def lines(
-    postgres_database: PostgresDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Warehouse]:
+def lines(server: Warehouse) -> Warehouse:
     """A server with a table of rows by delivery, of which the planner knows nothing."""
-    for name, value in postgres_database.environment.items():
-        monkeypatch.setenv(name, value)
-    with closing(open_warehouse("postgres", Home(tmp_path))) as warehouse:
-        warehouse.execute("create schema raw")
-        warehouse.execute("create table raw.lines (_load_sequence bigint, filler text)")
-        warehouse.execute("alter table raw.lines set (autovacuum_enabled = off)")
-        yield warehouse
+    server.execute("create table raw.lines (_load_sequence bigint, filler text)")
+    server.execute("alter table raw.lines set (autovacuum_enabled = off)")
+    return server
 
 
 def insert_delivery(warehouse: Warehouse, number: int) -> str:
