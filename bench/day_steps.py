@@ -36,6 +36,8 @@ def step_day(home: Home, words: Mapping[str, Any]) -> dict[str, Any]:
             raise RuntimeError(f"{' '.join(command)} ended with {ended.code}") from ended
     seconds = stages.seconds(stages.now())
     (run,) = operations.last_runs(home, 1, target=target).records()
+    if run["status"] != "succeeded":  # where nothing was new, the command ends well and publishes nothing
+        raise RuntimeError(f"the daily run ended as {run['status']}: {run['message']}")
     return {
         "rows": run["rows_read"],
         "until_published": round(sum(seconds.values()) - seconds[AFTER_PUBLICATION], 3),

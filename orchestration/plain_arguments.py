@@ -1,7 +1,7 @@
 """The arguments of dbt's tests that hold no Jinja, told to dbt before it runs them.
 
 dbt makes a template of every text among a test's arguments, also of one that is nothing but text, and keeps what came
-of it: of a day's build that was a tenth of the processor time. A text without a brace is its own value.
+of it: of a day's build that was a twelfth of the processor time. A text without a brace is its own value.
 """
 
 from __future__ import annotations

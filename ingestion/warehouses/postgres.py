@@ -246,7 +246,7 @@ class PostgresWarehouse:
         if self._source is None:
             self._source = open_source()
         where = self._where_next(table)
-        coming = _read(self._source, columns, rows, without=self._settle_constants(table, rows))
+        coming = _read(self._source, columns, rows, without=self._set_constants(table, rows))
         with self._cursor() as cursor:
             count = int(cursor.adbc_ingest(name, coming, mode="append", db_schema_name=schema))
         if count:
@@ -286,7 +286,7 @@ class PostgresWarehouse:
             defaults = ", ".join(f'alter column "{name}" set default {wanted[name]}' for name in names)
             self.execute(f"alter table {table} {defaults}")
 
-    def _settle_constants(self, table: str, rows: Statement) -> Collection[str]:
+    def _set_constants(self, table: str, rows: Statement) -> Collection[str]:
         """Tell the server, for this transaction, the values that the table's defaults take; returns their columns."""
         given = {
             name: str(value)
