@@ -1,11 +1,11 @@
 """`python -m bench --orders N`: measure each step in a process of its own and write what came out.
 
 A history of N orders is loaded, built in full and built by hand (the two compare equal, or the command fails), and
-published; then days of a thousandth of the orders arrive one by one, the last of them only loaded and built, one model
-at a time. The same on half the history, so that what a day costs is seen to follow the day or the history. Where
-`--pairs` asks for it, the whole run under Dagster is paired with the same steps without it, each on a fresh home. With
-`--target postgres` the history is loaded, built both ways, published and continued on a server that the measurement
-starts; half, fixed cost and pairs are not measured.
+published; then days of a thousandth of the orders arrive one by one. The same on half the history, so that what a day
+costs is seen to follow the day or the history: further days of both are taken in turn, only loaded and built, one model
+at a time. Where `--pairs` asks for it, the whole run under Dagster is paired with the same steps without it, each on a
+fresh home. With `--target postgres` the history is loaded, built both ways, published and continued on a server that
+the measurement starts; half, fixed cost and pairs are not measured.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bench.figures import median_by_name, median_of
-from bench.measure import BY_HAND_MEMORY_LIMIT, DAY_MODULE, Measurement, describe_machine, measure_step
-from bench.plans import BenchPlan, plan_for
+from bench.figures import median_of
+from bench.history import History, take_days_apart_in_turn
+from bench.measure import DAY_MODULE, Measurement, describe_machine, measure_step
+from bench.plans import plan_for
 from bench.postgres import measure_on_postgres
 from bench.report import write_report
 from bench.validation import measure_validation
-from settings.home import Home
 
 FOLDER = Path(__file__).parent
 EMPTY_ORDERS = 100  # of the warehouse on which dbt's fixed cost is measured
@@ -83,64 +83,22 @@ def main(arguments: list[str] | None = None) -> None:
 
 def measure_all(scratch: Path, *, orders: int, day_orders: int, repeats: int, pairs: int) -> dict[str, Any]:
     """The whole history, half of it, a nearly empty warehouse and, where asked, the two whole runs."""
-    whole = measure_history(scratch / "whole", plan_for(orders, day_orders), repeats=repeats, by_hand=True)
-    half = measure_history(scratch / "half", plan_for(orders // 2, day_orders), repeats=1, by_hand=False)
+    whole = History(scratch / "whole", plan_for(orders, day_orders), tell=_tell)
+    half = History(scratch / "half", plan_for(orders // 2, day_orders), tell=_tell)
+    for history in (whole, half):
+        _say(f"{history.plan.orders:,} orders over {history.plan.days} days")
+        history.build(repeats=repeats if history is whole else 1, by_hand=history is whole)
+        history.run_days()
+    _say("their days apart, in turn")
+    take_days_apart_in_turn([half, whole])
+    for history in (whole, half):
+        history.remove()
     return {
-        "whole": whole,
-        "half": half,
+        "whole": whole.result(),
+        "half": half.result(),
         "fixed": _as_dicts(measure_fixed(scratch / "empty")),
         "runs": _as_dicts(measure_runs(scratch, orders=orders, day_orders=day_orders, pairs=pairs)),
     }
-
-
-def measure_history(folder: Path, plan: BenchPlan, *, repeats: int, by_hand: bool) -> dict[str, Any]:
-    """Load a history, build it (and by hand), publish it, and run the days after it."""
-    home = Home(folder / "home")
-    described = asdict(plan)
-    steps: dict[str, Measurement] = {}
-    _say(f"{plan.orders:,} orders over {plan.days} days")
-    steps["generate"] = _tell(measure_step("generate", home.root, plan=described, first=0, last=0))
-    steps["ingest"] = _tell(measure_step("ingest", home.root))
-    loaded = folder / "loaded.duckdb"
-    shutil.copyfile(home.warehouse, loaded)
-    hand = {"output": str(folder / "by_hand.duckdb"), "memory_limit": BY_HAND_MEMORY_LIMIT}
-    builds: list[Measurement] = []
-    hands: list[Measurement] = []
-    for turn in range(repeats):
-        shutil.copyfile(loaded, home.warehouse)
-        builds.append(_tell(measure_step("build_models", home.root)))
-        if by_hand:
-            hands.append(_tell(measure_step("handwritten", home.root, **hand)))
-            if turn == 0:
-                _tell(measure_step("compare", home.root, **hand))
-            Path(hand["output"]).unlink(missing_ok=True)
-    loaded.unlink()
-    steps["build_models"] = median_of(builds)
-    if hands:
-        steps["handwritten"] = median_of(hands)
-    steps["publish"] = _tell(measure_step("publish", home.root))
-    days: list[Measurement] = []
-    apart: list[Measurement] = []
-    for delivery in range(1, plan.deliveries + 1):
-        measure_step("generate", home.root, plan=described, first=delivery, last=delivery)
-        if delivery <= plan.last_day:
-            days.append(_tell(measure_step("day", home.root, module=DAY_MODULE, all_checks=not days)))
-        else:
-            apart.append(_tell(measure_step("day_models", home.root)))
-    result = {
-        "plan": described,
-        "steps": _as_dicts(list(steps.values())),
-        "build_nodes": median_by_name([build.facts["nodes"] for build in builds]),
-        "first_day": days[0].as_dict(),
-        "days": _as_dicts(days[1:]),
-        "day_nodes": median_by_name([day.facts["nodes"] for day in days[1:]]),
-        "day_stages": median_by_name([day.facts["stages"] for day in days[1:]]),
-        "apart_nodes": median_by_name([day.facts["nodes"] for day in apart]),
-    }
-    if hands:
-        result["by_hand"] = median_by_name([taken.facts["marts"] for taken in hands])
-    shutil.rmtree(folder)
-    return result
 
 
 def measure_fixed(folder: Path) -> list[Measurement]:

@@ -12,7 +12,7 @@ EXTRA_LINES_PER_ORDER = 0.65
 # The first day warms up what a first run makes for good; the others are measured.
 MEASURED_DAYS = 3
 # Behind them: a day runs two models at a time, so that a model's seconds hold what its neighbour takes.
-APART_DAYS = 3
+APART_DAYS = 5
 SHORTEST_HISTORY, LONGEST_PLAN = 30, 3_650
 
 

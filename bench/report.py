@@ -31,9 +31,9 @@ machines.
 - Times of models are dbt's own execution times, as `ops.dbt_results` has them. Each holds about 30 to 50 ms of dbt
   beside its SQL, in the day as in the full build; nothing is subtracted. On DuckDB a full build runs one model at a
   time, and a day two. What a model takes in a day is therefore told by further days, which only load and build the
-  models one at a time: medians of these. On Postgres several run at a time in both, and results from before those days
-  were measured have the day as it is.
-- **Half** is the same day after half as many orders on half as many days.
+  models one at a time: medians of these. On Postgres several run at a time in both, and the day is told as it is.
+- **Half** is the same day after half as many orders on half as many days. The days that tell what a model takes are
+  taken in turn, one on half the history and one on the whole, since a machine's speed wanders between measurements.
 - **Load** on Postgres is the largest feed of order lines, from its bronze files, by the loader and by plain ADBC
   ingestion of the same rows in turn, several rounds, medians. Plain ingestion sends every column of a row; the loader
   tells the server once what is equal in all rows of a file.
@@ -97,8 +97,7 @@ def _section(result: Mapping[str, Any]) -> str:
 
 def _growth(whole: Mapping[str, Any], half: Mapping[str, Any]) -> list[str]:
     return [
-        f"What a day's models take {'one' if 'apart_nodes' in whole else 'two'} at a time, on half the history and on "
-        "the whole (share: of the day's models):",
+        "What a day's models take one at a time, on half the history and on the whole (share: of the day's models):",
         "",
         "| model | half, s | whole, s | factor | share |",
         "|---|---:|---:|---:|---:|",
@@ -212,7 +211,7 @@ def _until_published(history: Mapping[str, Any]) -> float:
 
 
 def _models_of_a_day(history: Mapping[str, Any]) -> dict[str, float]:
-    """One at a time where they were measured so."""
+    """One at a time on DuckDB, as they ran in the day on Postgres."""
     nodes = history.get("apart_nodes") or history["day_nodes"]
     return {name: seconds for name, seconds in nodes.items() if name != "tests"}
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import bench.__main__ as bench_command
+import bench.history as history_module
 from bench.figures import against_hand, growth, median_by_name, median_of, ratio, total
+from bench.history import History, take_days_apart_in_turn
 from bench.measure import BY_HAND_MEMORY_LIMIT, MEMORY_LIMIT, Measurement, describe_machine, measure_step
 from bench.plans import BenchPlan, orders_of_a_day, plan_for
 from bench.report import LABELS, NOT_LISTED, write_report
@@ -232,15 +234,20 @@ def test_every_measured_step_has_a_label() -> None:
     assert shown - NOT_LISTED | {"day", "run_without_dagster", "run_with_dagster"} == set(LABELS)
 
 
-def test_a_history_is_built_both_ways_on_the_same_raw_tables_and_its_days_follow(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    measured: list[str] = []
+class Steps:
+    """Stands in for `measure_step`: keeps the names in order, and what each left in the home."""
 
-    def measure(step: str, home: Path, **words: Any) -> Measurement:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.measured: list[str] = []
+        monkeypatch.setattr(history_module, "measure_step", self.measure)
+
+    def measure(self, step: str, home: Path, **words: Any) -> Measurement:
         home.mkdir(parents=True, exist_ok=True)
         warehouse = home / "warehouse.duckdb"
-        measured.append(step if step != "generate" else f"generate {words['first']}-{words['last']}")
+        if step == "generate":
+            assert words["first"] == words["last"]
+        told = f"{step} {words['first']}" if step == "generate" else step
+        self.measured.append(f"{home.parent.name} {told}")
         if step == "ingest":
             warehouse.write_text("raw")
         if step == "build_models":
@@ -255,20 +262,70 @@ def test_a_history_is_built_both_ways_on_the_same_raw_tables_and_its_days_follow
             return measurement(step, marts={"fct_orders": 1.0}, sql_seconds=1.0)
         if step == "day_models":
             return measurement(step, nodes={"fct_orders": 0.05})
-        return day(20.0, fct_orders=0.1) if step == "day" else measurement(step)
+        if step == "day":
+            first = self.measured.count(self.measured[-1]) == 1
+            assert words["all_checks"] is first
+            return day(90.0 if first else 20.0, fct_orders=0.1)
+        return measurement(step)
 
-    monkeypatch.setattr(bench_command, "measure_step", measure)
-    found = bench_command.measure_history(tmp_path / "whole", PLAN, repeats=2, by_hand=True)
-    assert measured == [
-        "generate 0-0", "ingest",
+
+def unsaid(taken: Measurement) -> Measurement:
+    return taken
+
+
+def test_a_history_is_built_both_ways_on_the_same_raw_tables_and_its_days_follow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = Steps(monkeypatch)
+    whole = History(tmp_path / "whole", PLAN, tell=unsaid)
+    whole.build(repeats=2, by_hand=True)
+    whole.run_days()
+    whole.take_day_apart()
+    assert [name.removeprefix("whole ") for name in steps.measured] == [
+        "generate 0", "ingest",
         "build_models", "handwritten", "compare", "build_models", "handwritten",
-        "publish", "generate 1-1", "day", "generate 2-2", "day", "generate 3-3", "day_models",
+        "publish", "generate 1", "day", "generate 2", "day", "generate 3", "day_models",
+    ]  # fmt: skip
+    found = whole.result()
+    assert [step["step"] for step in found["steps"]] == [
+        "generate", "ingest", "build_models", "handwritten", "publish",
     ]  # fmt: skip
     assert found["by_hand"] == {"fct_orders": 1.0}
+    assert found["first_day"]["facts"]["until_published"] == 90.0  # told apart
+    assert [found_day["facts"]["until_published"] for found_day in found["days"]] == [20.0]
     assert found["day_nodes"] == {"fct_orders": 0.1}
     assert found["apart_nodes"] == {"fct_orders": 0.05}
-    assert len(found["days"]) == 1  # the first day is told apart
-    assert not (tmp_path / "whole").exists()
+    whole.remove()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_days_apart_are_taken_in_turn_and_no_history_is_always_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = Steps(monkeypatch)
+    plan = replace(PLAN, apart_days=3)
+    take_days_apart_in_turn([History(tmp_path / name, plan, tell=unsaid) for name in ("half", "whole")])
+    assert steps.measured == [
+        "half generate 3", "half day_models", "whole generate 3", "whole day_models",
+        "whole generate 4", "whole day_models", "half generate 4", "half day_models",
+        "half generate 5", "half day_models", "whole generate 5", "whole day_models",
+    ]  # fmt: skip
+
+
+def test_both_histories_stand_until_their_days_are_taken_in_turn_and_only_the_whole_is_built_by_hand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = Steps(monkeypatch)
+    monkeypatch.setattr(bench_command, "plan_for", lambda orders, _: replace(PLAN, orders=orders))
+    monkeypatch.setattr(bench_command, "measure_fixed", lambda _: [])
+    found = bench_command.measure_all(tmp_path, orders=400, day_orders=10, repeats=1, pairs=0)
+    assert [found[part]["plan"]["orders"] for part in ("whole", "half")] == [400, 200]
+    assert "by_hand" not in found["half"]
+    assert [name for name in steps.measured if name.endswith("day_models")] == [
+        "half day_models", "whole day_models",
+    ]  # fmt: skip
+    assert steps.measured.index("whole day_models") > steps.measured.index("half publish")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_two_whole_runs_are_paired_on_fresh_homes_that_share_the_files(
