@@ -21,6 +21,7 @@ from ingestion.engines.base import Statement
 from ingestion.ledger import naive_utc
 from ingestion.object_names import safe_name
 from ingestion.ops_schema import (
+    CHANGED,
     DBT_RESULTS,
     LOAD_ENTITY_COUNTS,
     LOAD_LEDGER,
@@ -325,6 +326,12 @@ def rows_loaded(home: Home, *, target: str = DEFAULT) -> int:
         f"select cast(coalesce(sum(counts.rows_accepted), 0) as bigint) from {LOAD_ENTITY_COUNTS} as counts"
         f" join {LOAD_LEDGER} as ledger using (batch_id) where ledger.status = 'loaded'",
     )
+    return int(found.rows[0][0])
+
+
+def keys_waiting(home: Home, *, target: str = DEFAULT) -> int:
+    """Keys that deliveries touched and that not all models have taken: 0 where nothing was built yet."""
+    found = _ask(home, target, f"select count(*) from {CHANGED} where source like 'raw.%'")
     return int(found.rows[0][0])
 
 

@@ -28,9 +28,6 @@ from settings.profile import profiles_directory
 CURRENCY_VARIABLE = "TILLHOUSE_REPORTING_CURRENCY"  # read by the macro reporting_currency
 CHECKS_VARIABLE = "TILLHOUSE_CHECKS"  # read by macros/checks/touched_rows.sql
 FAILED_STATUSES = frozenset({"error", "fail", "runtime error"})
-# A day's models are small, and most of their time is dbt's own; those of a full build would share the memory. A server
-# has a limit for each statement, so its profile tells how many run at a time.
-DAILY_THREADS = {"duckdb": 2}
 NOT_RUN_STATUSES = frozenset({"skipped", "no-op"})
 WEEKLY_TESTS = "tag:weekly"  # they scan the history, and so wait for the weekly run
 CHECKS_SUFFIX = "_checks_hold"  # a test that packs the checks of a table is called by the table's name
@@ -57,6 +54,8 @@ class BuildSettings:
     # Checks look at the rows that changed since they last passed, and tests tagged `weekly` are left out; CI and the
     # weekly run look at all.
     only_touched: bool = False
+    # How many models are built at a time; None: what the profile says.
+    threads: int | None = None
 
 
 @dataclass(frozen=True)
@@ -155,8 +154,8 @@ def dbt_arguments(command: str, settings: BuildSettings, *, profiles_dir: Path) 
             words += ["--exclude-resource-type", "unit_test"]
         if settings.full_refresh:
             words.append("--full-refresh")
-        if settings.only_touched and settings.target in DAILY_THREADS:
-            words += ["--threads", str(DAILY_THREADS[settings.target])]
+        if settings.threads is not None:
+            words += ["--threads", str(settings.threads)]
     return words
 
 

@@ -25,6 +25,12 @@ from settings.retention import Retention
 
 logger = logging.getLogger(__name__)
 
+# A day's models are small, and most of their time is dbt's own. Those of a full build would share the memory, and so
+# would those of a history that is delivered at once. A server has a limit for each statement, so its profile tells how
+# many run at a time.
+DAILY_THREADS = {"duckdb": 2}
+MOST_KEYS_OF_A_DAY = 1_000_000  # touched orders, lines, payments ...: ten thousand orders a day are about 60,000
+
 
 class RunStatus(StrEnum):
     """How a run ended, as `ops.runs` has it."""
@@ -192,8 +198,7 @@ class Pipeline:
         logger.info("building and testing the models")
         with self._recorded():
             self._has_passed = False
-            if read_publication(self.request.home, target=self.request.target) is None:
-                self._check_all_rows()
+            self._runner = replace(self.runner, settings=self._settings_for_what_waits())
             report = self.runner.build(select)
             crash_point("marts_built")
             self._has_passed = not select and not report.failures
@@ -211,10 +216,20 @@ class Pipeline:
             )  # fmt: skip
         return report
 
-    def _check_all_rows(self) -> None:
-        """Nothing has passed yet that a daily run's checks could go on from."""
-        runner = self.runner
-        self._runner = replace(runner, settings=replace(runner.settings, only_touched=False))
+    def _settings_for_what_waits(self) -> BuildSettings:
+        """Those of the request, as far as the state of the warehouse lets them be a day's."""
+        home, target = self.request.home, self.request.target
+        settings = self.request.build_settings()
+        if read_publication(home, target=target) is None:
+            # Nothing has passed yet that a daily run's checks could go on from.
+            return replace(settings, only_touched=False)
+        if (
+            settings.only_touched
+            and target in DAILY_THREADS
+            and operations.keys_waiting(home, target=target) <= MOST_KEYS_OF_A_DAY
+        ):
+            return replace(settings, threads=DAILY_THREADS[target])
+        return settings
 
     def require_success(self, report: BuildReport) -> None:
         """Note and raise what failed.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from contextlib import closing
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from shop import Shop, orders
 from ingestion import operations
 from ingestion.operations import QuarantineFilter
 from ingestion.report import IngestionReport
+from ingestion.warehouses import open_warehouse
 from settings.errors import BusyError, NotFoundError, UsageError
 from settings.home import Home
 
@@ -131,6 +133,22 @@ def test_the_datas_fingerprint_changes_with_what_is_loaded_and_only_then(shop: S
     shop.service().withdraw(shop.batch_of("c.csv"), "by-hand")
     fingerprints.append(operations.data_fingerprint(shop.home))
     assert len(set(fingerprints)) == 4
+
+
+def test_keys_wait_once_models_follow_deliveries_and_those_that_models_name_are_not_counted(
+    shop: Shop,
+) -> None:
+    assert operations.keys_waiting(shop.home) == 0  # nobody follows yet
+    with closing(open_warehouse("duckdb", shop.home)) as warehouse, warehouse.transaction():
+        warehouse.execute("insert into state.watermark values ('stg_store__orders', 'raw.store_orders', 0)")
+        warehouse.execute(
+            "insert into state.changed (source, sequence, key) values ('stg_store__orders', 1, '1')"
+        )
+    shop.deliver("c.csv", orders(range(20, 24)))
+    shop.run()
+    assert operations.keys_waiting(shop.home) == 4
+    shop.service().withdraw(shop.batch_of("a.csv"), "by-hand")
+    assert operations.keys_waiting(shop.home) == 7
 
 
 # Quarantine

@@ -76,10 +76,9 @@ def test_no_command_of_dbt_writes_the_manifest(command: str) -> None:
     assert "--no-write-json" in words(command)
 
 
-def test_a_day_is_built_two_models_at_a_time_where_the_memory_is_shared() -> None:
-    assert "--threads 2" in words("build", only_touched=True)
+def test_the_profile_says_how_many_models_run_at_a_time_where_the_settings_do_not() -> None:
+    assert "--threads 2" in words("build", threads=2)
     assert "--threads" not in words("build")
-    assert "--threads" not in words("build", only_touched=True, target="postgres")
 
 
 def test_a_daily_build_leaves_unit_tests_to_ci() -> None:
