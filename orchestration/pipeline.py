@@ -29,7 +29,8 @@ logger = logging.getLogger(__name__)
 # would those of a history that is delivered at once. A server has a limit for each statement, so its profile tells how
 # many run at a time.
 DAILY_THREADS = {"duckdb": 2}
-MOST_KEYS_OF_A_DAY = 1_000_000  # touched orders, lines, payments ...: ten thousand orders a day are about 60,000
+# Touched orders, lines, payments ...: a day of ten thousand orders has about 60,000.
+MOST_KEYS_OF_A_DAY = 1_000_000
 
 
 class RunStatus(StrEnum):
