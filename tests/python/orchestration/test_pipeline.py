@@ -77,8 +77,17 @@ def test_the_first_run_checks_all_rows_and_its_models_do_not_share_the_memory(
     assert [(settings.threads, settings.only_touched) for settings in built] == [(None, False)]
 
 
+def test_the_profile_of_a_server_says_how_many_models_run_there(
+    postgres_database: PostgresDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline, built = pipeline_with_keys_waiting(tmp_path, 3, monkeypatch, target="postgres")
+    monkeypatch.setattr(pipeline_module, "read_publication", lambda *_, **__: PUBLISHED)
+    pipeline.build()
+    assert [(settings.threads, settings.only_touched) for settings in built] == [(None, True)]
+
+
 def pipeline_with_keys_waiting(
-    root: Path, keys: int, monkeypatch: pytest.MonkeyPatch, **words: bool
+    root: Path, keys: int, monkeypatch: pytest.MonkeyPatch, *, target: str = "duckdb", **words: bool
 ) -> tuple[Pipeline, list[BuildSettings]]:
     """A run behind its ingestion, and the settings that dbt gets."""
     built: list[BuildSettings] = []
@@ -89,13 +98,13 @@ def pipeline_with_keys_waiting(
 
     monkeypatch.setattr(DbtRunner, "build", build)
     home = Home(root).ensure()
-    operations.start_run(home, "run", target="duckdb")
-    with closing(open_warehouse("duckdb", home)) as warehouse:
+    operations.start_run(home, "run", target=target)
+    with closing(open_warehouse(target, home)) as warehouse, warehouse.transaction():
         warehouse.execute_many(
             "insert into state.changed (source, sequence, key) values ('raw.store_orders', 1, ?)",
             [(str(key),) for key in range(keys)],
         )
-    return Pipeline(RunRequest(home=home, run_id="run", **words)), built
+    return Pipeline(RunRequest(home=home, run_id="run", target=target, **words)), built
 
 
 def test_a_run_on_postgres_keeps_its_memory_there(
