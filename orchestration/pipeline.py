@@ -218,9 +218,9 @@ class Pipeline:
         return report
 
     def _settings_for_what_waits(self) -> BuildSettings:
-        """Those of the request, as far as the state of the warehouse lets them be a day's."""
+        """The runner's, as far as the state of the warehouse lets them be a day's."""
         home, target = self.request.home, self.request.target
-        settings = self.request.build_settings()
+        settings = replace(self.runner.settings, threads=None)
         if read_publication(home, target=target) is None:
             # Nothing has passed yet that a daily run's checks could go on from.
             return replace(settings, only_touched=False)
