@@ -20,7 +20,7 @@ from unittest import mock
 import duckdb
 
 from ingestion.warehouses import only_writer
-from orchestration.dbt_runner import BuildReport, DbtRunner
+from orchestration.dbt_runner import BuildReport, BuildSettings, DbtRunner
 from orchestration.pipeline import Pipeline, RunRequest
 from settings.home import Home
 
@@ -55,14 +55,14 @@ class Plan:
 class RecordedRunner:
     """Stands in for dbt in a pipeline."""
 
-    home: Home
+    settings: BuildSettings
     script: Script
     manifest: Mapping[str, Any]
     semantic_manifest: Mapping[str, Any] = field(default_factory=dict)  # metrics are no marts
 
     def build(self, _select: tuple[str, ...] = ()) -> BuildReport:
         """Every model, by the statements that dbt sent once."""
-        database = DuckDBDatabase(self.home)
+        database = DuckDBDatabase(self.settings.home)
         try:
             self.script.run(database)
         finally:
@@ -76,7 +76,7 @@ def run_to_its_end(plan: Plan) -> None:
     request = RunRequest(home=home, run_id=plan.run_id, target=plan.target)
     with environment_of(home), only_writer(request.target, home):
         pipeline = Pipeline(request)
-        runner: Any = RecordedRunner(home, plan.script, plan.manifest)
+        runner: Any = RecordedRunner(request.build_settings(), plan.script, plan.manifest)
         if plan.parsed is not None:
             settings = replace(request.build_settings(), only_touched=False, **SETTINGS)
             runner = DbtRunner(settings, parsed=plan.parsed, written=plan.manifest, metrics={})
